@@ -1,0 +1,189 @@
+"""Packs: labelled faces, already cropped, in one .npz; what the device's accuracy benchmark reads.
+
+Keys: `images` uint8 (n, h, w) grey or (n, h, w, 3) RGB; `labels` int64 (n,), positions in `classes`; `classes`, names;
+`meta`, a JSON text with at least dataset, part, fingerprint. Written by `python -m train pack`. A folder with one
+sub-folder of pictures for each class serves as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import DataError
+from edge.files import atomic_path
+
+_KEYS = ("images", "labels", "classes", "meta")
+_META_KEYS = ("dataset", "part", "fingerprint")
+_REMEDY = "write it with `python -m train pack`"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Labelled faces.
+
+    Attributes:
+        images: (n, h, w) grey or (n, h, w, 3) RGB, uint8.
+        labels: (n,) int64, positions in `classes`.
+        classes: class names.
+        meta: dataset, part, fingerprint and further entries.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    meta: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        """Return the number of faces."""
+        return len(self.labels)
+
+
+def write_pack(
+    path: str | os.PathLike[str],
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.integer],
+    classes: Sequence[str],
+    meta: Mapping[str, Any],
+) -> None:
+    """Write a pack, compressed, in one step (no partial file).
+
+    Args:
+        path: the .npz file to write.
+        images: (n, h, w) grey or (n, h, w, 3) RGB, uint8.
+        labels: (n,) integers, positions in `classes`.
+        classes: class names.
+        meta: JSON values; must hold dataset, part and fingerprint.
+
+    Raises:
+        DataError: the arrays do not fit together, or `path` does not end in .npz.
+        OSError: the file cannot be written.
+    """
+    if Path(path).suffix != ".npz":
+        raise DataError(f"{path}: expected a pack's name to end in .npz; got {Path(path).suffix!r}; rename it")
+    pack = Pack(np.asarray(images), np.asarray(labels).astype(np.int64), tuple(classes), dict(meta))
+    _check(pack, path)
+    text = json.dumps(dict(meta), allow_nan=False, sort_keys=True)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary, images=pack.images, labels=pack.labels, classes=np.array(pack.classes), meta=np.array(text)
+        )
+
+
+def read_pack(path: str | os.PathLike[str]) -> Pack:
+    """Return the pack in a .npz file.
+
+    Raises:
+        DataError: the file is missing, damaged, no pack, or its arrays do not fit together.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{path}: expected a pack (.npz); got a single array; {_REMEDY}")
+            missing = [key for key in _KEYS if key not in archive.files]
+            if missing:
+                raise DataError(f"{path}: expected the keys {', '.join(_KEYS)}; got no {', '.join(missing)}; {_REMEDY}")
+            images, labels, classes, meta = (archive[key] for key in _KEYS)
+    except FileNotFoundError:
+        raise DataError(f"{path}: expected a pack (.npz); got no such file; {_REMEDY}") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: expected a readable pack (.npz); got {error}; {_REMEDY}") from error
+    if labels.dtype.kind not in "iu" or classes.dtype.kind != "U" or meta.dtype.kind != "U":
+        raise DataError(
+            f"{path}: expected integer labels, text classes and text meta; got {labels.dtype}, {classes.dtype} and "
+            f"{meta.dtype}; {_REMEDY}"
+        )
+    try:
+        entries = json.loads(str(meta))
+    except ValueError as error:
+        raise DataError(f"{path}: expected JSON in the key meta; got {error}; {_REMEDY}") from error
+    pack = Pack(images, labels.astype(np.int64), tuple(str(name) for name in np.atleast_1d(classes)), entries)
+    _check(pack, path)
+    return pack
+
+
+def read_folder(
+    path: str | os.PathLike[str],
+    classes: Sequence[str],
+    height: int,
+    width: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pack:
+    """Return the faces of a folder with one sub-folder of already cropped pictures for each class.
+
+    Sub-folder names must be among `classes`, exactly; which classes are there is up to the folder. Pictures are
+    brought to (height, width) by `edge.preprocess.fit`.
+
+    Args:
+        path: the folder.
+        classes: the class names, in the order wanted.
+        height: rows of each face, pixels.
+        width: columns of each face, pixels.
+        progress: called with (pictures read, pictures in all).
+
+    Raises:
+        DataError: no such folder, a sub-folder that is no class, or no picture at all.
+        ImageError: a picture cannot be read.
+    """
+    from edge.images import list_images, read_image
+    from edge.preprocess import fit
+
+    root = Path(path)
+    if not root.is_dir():
+        raise DataError(f"{root}: expected a folder with one sub-folder a class; got no folder; give one, or a pack")
+    try:
+        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{root}: expected a readable folder; got {error.strerror}; check its permissions") from error
+    strangers = [name for name in names if name not in classes]
+    if strangers or not names:
+        raise DataError(
+            f"{root}: expected sub-folders named {', '.join(classes)}; got {', '.join(strangers[:5]) or 'none'}; "
+            "rename them after the classes"
+        )
+    found = [(image, list(classes).index(name)) for name in names for image in list_images([root / name])]
+    digest = hashlib.sha256()
+    images = np.empty((len(found), height, width, 3), np.uint8)
+    for i, (image, label) in enumerate(found):
+        images[i] = fit(read_image(image), height, width)
+        digest.update(bytes([label]) + images[i].tobytes())
+        if progress is not None:
+            progress(i + 1, len(found))
+    labels = np.array([label for _, label in found], np.int64)
+    meta = {"dataset": root.resolve().name, "part": "folder", "fingerprint": f"sha256:{digest.hexdigest()}"}
+    pack = Pack(images, labels, tuple(classes), meta)
+    _check(pack, root)
+    return pack
+
+
+def _check(pack: Pack, path: str | os.PathLike[str]) -> None:
+    """Raise DataError where images, labels, classes and meta do not fit together."""
+    images, labels = pack.images, pack.labels
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
+        raise DataError(
+            f"{path}: expected uint8 images (n, h, w) or (n, h, w, 3); got {images.dtype} {images.shape}; {_REMEDY}"
+        )
+    if labels.shape != (len(images),) or len(images) == 0 or 0 in images.shape:
+        raise DataError(
+            f"{path}: expected one label an image, and some; got {len(images)} images and labels of shape "
+            f"{labels.shape}; {_REMEDY}"
+        )
+    if len(set(pack.classes)) != len(pack.classes) or len(pack.classes) < 2:
+        raise DataError(f"{path}: expected two or more different classes; got {', '.join(pack.classes)}; {_REMEDY}")
+    if labels.min() < 0 or labels.max() >= len(pack.classes):
+        raise DataError(
+            f"{path}: expected labels 0..{len(pack.classes) - 1}; got {labels.min()}..{labels.max()}; {_REMEDY}"
+        )
+    missing = [key for key in _META_KEYS if not isinstance(pack.meta, Mapping) or key not in pack.meta]
+    if missing:
+        raise DataError(f"{path}: expected meta with {', '.join(_META_KEYS)}; got no {', '.join(missing)}; {_REMEDY}")

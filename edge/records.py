@@ -1,0 +1,117 @@
+"""Records: one JSON file for each benchmark run, the only source of figures in reports (schema 1).
+
+Every record says what ran (model with sha256), on what (machine, runtime, threads), when and by which command.
+`fer-edge benchmark ... --record` writes them, `python -m benchmarks` reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge.errors import DataError
+from edge.files import write_atomically
+
+SCHEMA = 1
+KINDS = ("latency", "accuracy")
+_COMMON = (
+    "schema", "kind", "created", "fer_edge", "command", "model", "runtime", "threads", "machine",
+)  # fmt: skip
+_OF_KIND = {
+    "latency": ("latency_ms", "samples_ms", "warmup", "runs", "first_inference_ms", "load_ms"),
+    "accuracy": (
+        "data", "accuracy", "accuracy_ci95", "macro_f1", "weighted_f1", "per_class", "confusion", "predictions",
+        "latency_ms",
+    ),
+}  # fmt: skip
+_DEVICE_TREE_MODEL = Path("/proc/device-tree/model")  # names the board on a Raspberry Pi and other ARM boards
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def machine() -> dict[str, Any]:
+    """Return what the record says about this machine: model, arch, cores, os, python."""
+    return {
+        "model": _machine_model(),
+        "arch": platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "os": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def now() -> str:
+    """Return this moment as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
+    """Write a record in one step (no partial file), after checking it.
+
+    Raises:
+        DataError: a field is missing or a number is not finite.
+        OSError: the file cannot be written.
+    """
+    _check(record, path)
+    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the record in a JSON file.
+
+    Raises:
+        DataError: the file is missing, no JSON, no record of schema 1, or lacks a field.
+    """
+    try:
+        record: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected a JSON record; got {error}; run `fer-edge benchmark` again") from error
+    _check(record, path)
+    return record
+
+
+def _check(record: Any, path: str | os.PathLike[str]) -> None:
+    remedy = "write it with `fer-edge benchmark ... --record`"
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or record.get("kind") not in KINDS:
+        came = f"schema {record.get('schema')}, kind {record.get('kind')}" if isinstance(record, dict) else "no object"
+        raise DataError(
+            f"{path}: expected a record of schema {SCHEMA} and kind {' or '.join(KINDS)}; got {came}; {remedy}"
+        )
+    missing = [key for key in (*_COMMON, *_OF_KIND[record["kind"]]) if key not in record]
+    if missing:
+        raise DataError(f"{path}: expected the field {missing[0]}; got a record without it; {remedy}")
+    place = _not_finite(record, "")
+    if place is not None:
+        raise DataError(f"{path}: expected finite numbers; got another in {place}; {remedy}")
+
+
+def _not_finite(value: Any, where: str) -> str | None:
+    """Return the place of the first number that is not finite, or None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return where
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        place = _not_finite(item, f"{where}.{key}" if where else str(key))
+        if place is not None:
+            return place
+    return None
+
+
+def _machine_model() -> str:
+    try:
+        return _DEVICE_TREE_MODEL.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    except OSError:
+        pass
+    try:
+        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
