@@ -26,6 +26,7 @@ _OF_KIND = {
     "latency": ("latency_ms", "samples_ms", "warmup", "runs", "first_inference_ms", "load_ms"),
     "accuracy": (
         "data", "accuracy", "accuracy_ci95", "macro_f1", "weighted_f1", "per_class", "confusion", "predictions",
+        "correct",  # "1" for each sample that was right, else "0": what benchmarks pairs two models by
         "latency_ms",
     ),
 }  # fmt: skip
