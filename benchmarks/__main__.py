@@ -1,0 +1,113 @@
+"""`python -m benchmarks`: reports over records, and the demo of the whole chain.
+
+    python -m benchmarks report results/ --out report
+    python -m benchmarks report results/ --readme README.md --check
+    python -m benchmarks demo
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.cli import OneLineGroup
+from edge.errors import DataError
+from edge.files import write_atomically
+
+if TYPE_CHECKING:
+    from benchmarks.table import Table
+
+_WIDTH_OF_A_PIPE = 150  # columns, when the output is no terminal
+
+
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Accuracy against latency, from the records that `fer-edge benchmark` wrote."""
+
+
+@main.command()
+@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for report.md and report.html.")
+@click.option("--readme", type=click.Path(path_type=Path, dir_okay=False), help="README whose block to rewrite.")
+@click.option("--check", is_flag=True, help="With --readme: change nothing, fail if the block is out of date.")
+def report(records: tuple[Path, ...], out: Path | None, readme: Path | None, check: bool) -> None:
+    """Print the table of RECORDS (JSON files or folders of them) and write it as Markdown and HTML."""
+    if check and readme is None:
+        raise click.UsageError("--check needs --readme FILE")
+    from benchmarks.evidence import read_evidence, record_files
+    from benchmarks.table import build
+
+    sources = record_files(records)
+    table = build(read_evidence(sources))
+    _print(table)
+    if out is not None:
+        _write_pages(table, out, sources)
+    if readme is not None:
+        _write_block(table, readme, check)
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
+def demo(out: Path) -> None:
+    """Train, convert, run and benchmark a small model on drawn faces; ends with the table and OUT/report.html."""
+    from benchmarks.demo import run
+
+    run(out)
+
+
+def _write_pages(table: Table, out: Path, sources: list[Path]) -> None:
+    from benchmarks import plot
+    from benchmarks import report as pages
+
+    svg = plot.tradeoff_svg(table.rows)
+    if svg is not None:
+        write_atomically(out / pages.PLOT_NAME, svg)
+    write_atomically(out / "report.md", pages.markdown_page(table, svg is not None, sources))
+    write_atomically(out / "report.html", pages.html_page(table, svg, sources))
+    click.echo(f"wrote {out / 'report.md'} and {out / 'report.html'}")
+
+
+def _write_block(table: Table, readme: Path, check: bool) -> None:
+    from benchmarks.report import markdown, with_block
+
+    text = readme.read_text(encoding="utf-8")
+    wanted = with_block(text, markdown(table), str(readme))
+    if not check:
+        write_atomically(readme, wanted)
+        click.echo(f"wrote the results into {readme}")
+    elif wanted != text:
+        raise DataError(
+            f"{readme}: expected the figures of the records between its markers; got others; "
+            f"run `python -m benchmarks report RECORDS --readme {readme}`"
+        )
+
+
+def _print(table: Table) -> None:
+    """Print the table; a column with one text in every row becomes a line above it."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    from benchmarks.table import HEADINGS
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_OF_A_PIPE)
+    columns = list(zip(*(row.cells() for row in table.rows), strict=True))
+    grid = Grid()
+    kept = []
+    for index, (heading, column) in enumerate(zip(HEADINGS, columns, strict=True)):
+        if len(set(column)) == 1 and index > 1:
+            console.print(f"{heading}: {column[0]}", markup=False, highlight=False)
+        else:
+            grid.add_column(heading)
+            kept.append(index)
+    for row in table.rows:
+        cells = row.cells()
+        grid.add_row(*(cells[index] for index in kept))
+    console.print(grid)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -1,0 +1,140 @@
+"""The report's two forms: Markdown (also a block of the README) and one HTML file that needs nothing else.
+
+Every figure comes from a `Table`, which comes from records.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.evidence import Ratio
+from benchmarks.table import HEADINGS, Table
+from edge.errors import DataError
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+PLOT_NAME = "accuracy-latency.svg"
+NOTES = (
+    "Accuracy: share of right answers, single view, with its 95 % bootstrap interval. Drop: accuracy of the float32 "
+    "file minus this file's on the same samples, with the paired 95 % bootstrap interval and McNemar's exact p; a plus "
+    "means that this file is worse. Latency: one face through the network alone (no decoding, no detection), in "
+    "milliseconds. Speed-up: median of time ratios to the float32 file over interleaved pairs, with its 95 % interval."
+)
+_PAIR_HEADINGS = ("Model", "Against", "Times faster (95 %)", "p10 to p90", "Pairs", "Threads", "Runtime", "Machine")
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d232b; --paper: #fff; --line: #d9dee5; --soft: #f4f6f9; --quiet: #5b6672; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9ee; --paper: #14181d; --line: #333b45; --soft: #1c2229; --quiet: #98a3b0; }
+}
+body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem 4rem; color: var(--ink); background: var(--paper);
+  font: 16px/1.55 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0 0 .25rem; }
+h2 { font-size: 1.15rem; margin: 2.25rem 0 .5rem; }
+p, li { max-width: 75ch; }
+.quiet { color: var(--quiet); font-size: .9rem; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
+table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .5rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th { background: var(--soft); font-weight: 600; white-space: nowrap; }
+tbody tr:last-child td { border-bottom: 0; }
+td { white-space: nowrap; }
+td:last-child { white-space: normal; min-width: 16rem; }
+figure { margin: 0; }
+svg { max-width: 100%; height: auto; }
+code { overflow-wrap: anywhere; }
+"""
+
+
+def markdown(table: Table) -> str:
+    """Return the results and the speed comparisons as Markdown tables with their notes."""
+    parts = [_markdown_table(HEADINGS, [row.cells() for row in table.rows])]
+    others = _pair_rows(table.ratios)
+    if others:
+        parts.append(_markdown_table(_PAIR_HEADINGS, others))
+    parts.append(NOTES)
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_page(table: Table, has_plot: bool, sources: Sequence[Path]) -> str:
+    """Return report.md: title, tables, a link to the plot beside it and the names of the records."""
+    plot = f"![Accuracy against latency]({PLOT_NAME})\n\n" if has_plot else ""
+    return f"# fer-edge: accuracy against latency\n\n{markdown(table)}\n{plot}{_sources_line(table, sources)}\n"
+
+
+def html_page(table: Table, plot_svg: str | None, sources: Sequence[Path]) -> str:
+    """Return report.html: the same tables with the plot inlined; no script, no file and no address outside it."""
+    figure = plot_svg or "<p>No model has both an accuracy and a latency record from one machine.</p>"
+    pairs = _pair_rows(table.ratios)
+    second = f"<h2>Interleaved pairs</h2>\n{_html_table(_PAIR_HEADINGS, pairs)}" if pairs else ""
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>fer-edge: accuracy against latency</title>
+<style>{_STYLE}</style>
+<h1>Accuracy against latency</h1>
+<p class="quiet">{html.escape(_sources_line(table, sources))}</p>
+<figure>{figure}</figure>
+<h2>Results</h2>
+{_html_table(HEADINGS, [row.cells() for row in table.rows])}
+{second}
+<p class="quiet">{html.escape(NOTES)}</p>
+</html>
+"""
+
+
+def with_block(readme: str, block: str, name: str = "README.md") -> str:
+    """Return the text of a README with `block` between the two markers.
+
+    Args:
+        readme: the README's text; holds each marker once, begin before end.
+        block: Markdown to put between the markers.
+        name: the README's name, for the error.
+
+    Raises:
+        DataError: the markers are not there once each and in order.
+    """
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+        raise DataError(
+            f"{name}: expected the markers {BEGIN} and {END} once each and in this order; "
+            f"got {readme.count(BEGIN)} and {readme.count(END)}; put them where the table belongs"
+        )
+    before, rest = readme.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n{block}{END}{after}"
+
+
+def _pair_rows(ratios: Sequence[Ratio]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{ratio.model.name} {ratio.model.recipe}",
+            f"{ratio.against.name} {ratio.against.recipe}",
+            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f})",
+            f"{ratio.p10:.2f} to {ratio.p90:.2f}",
+            str(ratio.pairs),
+            str(ratio.threads),
+            ratio.setting.runtime,
+            ratio.setting.machine,
+        )
+        for ratio in sorted(ratios, key=lambda ratio: (ratio.setting, ratio.model, ratio.against))
+    ]
+
+
+def _sources_line(table: Table, sources: Sequence[Path]) -> str:
+    """Return the sentence that names the records, and those that newer ones replaced."""
+    text = f"Made by `python -m benchmarks report` from {', '.join(path.name for path in sources)}."
+    if table.replaced:
+        text += f" Left out for newer records: {', '.join(path.name for path in table.replaced)}."
+    return text
+
+
+def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
+    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'

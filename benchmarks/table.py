@@ -1,0 +1,196 @@
+"""Rows of the results table: one model on one machine, runtime, thread count and part of a data set.
+
+A row joins an accuracy record and a latency record by the sha256 of the model file and by where they were measured.
+Figures of two machines or two runtimes are never joined; what was not measured there stays empty.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmarks.evidence import Accuracy, Data, Evidence, Latency, Model, Ratio, Setting
+from benchmarks.paired import Drop, compare
+from edge.errors import DataError
+
+FLOAT = "float32"
+MISSING = "–"
+HEADINGS = (
+    "Model", "Recipe", "Size", "Data", "Accuracy (95 %)", "Macro-F1", "Drop against float, points (95 %)",
+    "p50 / p90 / p99 ms", "Speed-up (95 %)", "Threads", "Runtime", "Machine",
+)  # fmt: skip
+
+_Record = TypeVar("_Record", Latency, Ratio, Accuracy)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; None where nothing was measured in this setting.
+
+    Attributes:
+        drop: against the float32 file of the same model, on the same samples and in the same setting.
+        speedup: against the float32 file of the same model, from interleaved pairs.
+    """
+
+    model: Model
+    setting: Setting
+    threads: int | None
+    accuracy: Accuracy | None
+    latency: Latency | None
+    drop: Drop | None
+    speedup: Ratio | None
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the texts under HEADINGS."""
+        found, time, drop, ratio = self.accuracy, self.latency, self.drop, self.speedup
+        return (
+            self.model.name,
+            self.model.recipe,
+            size_text(self.model.size_bytes),
+            data_text(found.data) if found else MISSING,
+            f"{100 * found.accuracy:.2f} % ({100 * found.low:.1f} to {100 * found.high:.1f})" if found else MISSING,
+            f"{found.macro_f1:.4f}" if found else MISSING,
+            drop_text(drop) if drop else MISSING,
+            f"{time.p50:.2f} / {time.p90:.2f} / {time.p99:.2f}" if time else MISSING,
+            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else MISSING,
+            str(self.threads) if self.threads else MISSING,
+            self.setting.runtime,
+            self.setting.machine,
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows in reading order, every speed comparison, and the records that newer ones replaced."""
+
+    rows: tuple[Row, ...]
+    ratios: tuple[Ratio, ...]
+    replaced: tuple[Path, ...]
+
+
+def build(evidence: Evidence) -> Table:
+    """Return the table of what was read.
+
+    Of several records of the same model, setting and data, the newest counts: samples are never pooled. A latency
+    record about a model counts before one in which it was the other half of a pair.
+
+    Raises:
+        DataError: two different float32 files claim to be the reference of one model.
+    """
+    accuracies = _newest(evidence.accuracies, lambda a: (a.model.sha256, a.setting, a.data), lambda a: a.created)
+    latencies = _newest(
+        evidence.latencies, lambda t: (t.model.sha256, t.setting, t.threads), lambda t: (t.own, t.created)
+    )
+    ratios = _newest(
+        evidence.ratios, lambda r: (r.model.sha256, r.against.sha256, r.setting, r.threads), lambda r: r.created
+    )
+    rows = [
+        Row(
+            model=source.model,
+            setting=source.setting,
+            threads=latency.threads if latency else None,
+            accuracy=accuracy,
+            latency=latency,
+            drop=_drop(accuracy, accuracies) if accuracy else None,
+            speedup=_speedup(latency, ratios) if latency else None,
+        )
+        for source, accuracy, latency in _join(accuracies, latencies)
+    ]
+    kept = {record.path for records in (accuracies, latencies, ratios) for record in records}
+    read = {record.path for records in vars(evidence).values() for record in records}
+    return Table(tuple(sorted(rows, key=_reading_order)), tuple(ratios), tuple(sorted(read - kept)))
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a file size in kB or MB (powers of ten)."""
+    return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
+
+
+def data_text(data: Data) -> str:
+    """Return a data set's name, part and number of samples."""
+    return f"{data.name} {data.part} ({data.samples:,})"
+
+
+def drop_text(drop: Drop) -> str:
+    """Return a drop with its interval and McNemar's p; a plus means that the model is worse than float."""
+    return f"{_signed(drop.points)} ({_signed(drop.low)} to {_signed(drop.high)}), p = {drop.p_value:.2g}"
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.2f}".replace("-", "−")
+
+
+def _newest(records: Iterable[_Record], key: Callable[[_Record], Any], rank: Callable[[_Record], Any]) -> list[_Record]:
+    """Return of each group of records with the same key the one that ranks highest."""
+    best: dict[Any, _Record] = {}
+    for record in sorted(records, key=rank):
+        best[key(record)] = record
+    return list(best.values())
+
+
+def _join(
+    accuracies: Sequence[Accuracy], latencies: Sequence[Latency]
+) -> Iterator[tuple[Accuracy | Latency, Accuracy | None, Latency | None]]:
+    """Yield each accuracy with each latency of the same model file and setting, then what found no partner.
+
+    The first item of the three is whichever of the two is there: it names the row's model and setting.
+    """
+    by_model: dict[tuple[str, Setting], list[Latency]] = defaultdict(list)
+    for latency in latencies:
+        by_model[latency.model.sha256, latency.setting].append(latency)
+    for accuracy in accuracies:
+        partners: list[Latency] = by_model.get((accuracy.model.sha256, accuracy.setting), [])
+        yield from ((accuracy, accuracy, latency) for latency in partners)
+        if not partners:
+            yield accuracy, accuracy, None
+    scored = {(accuracy.model.sha256, accuracy.setting) for accuracy in accuracies}
+    for key, unscored in by_model.items():
+        if key not in scored:
+            yield from ((latency, None, latency) for latency in unscored)
+
+
+def _drop(accuracy: Accuracy, accuracies: Sequence[Accuracy]) -> Drop | None:
+    """Return the drop against the float32 record of the same model, setting and data; None if there is none."""
+    if accuracy.model.recipe == FLOAT:
+        return None
+    references = [
+        other
+        for other in accuracies
+        if _is_float_of(other.model, accuracy.model)
+        and (other.setting, other.data) == (accuracy.setting, accuracy.data)
+    ]
+    if len(references) > 1:
+        raise DataError(
+            f"{accuracy.path}: expected one {FLOAT} record of {accuracy.model.name}; got "
+            f"{' and '.join(str(other.path) for other in references)}; name the records of one training run"
+        )
+    return compare(references[0], accuracy) if references else None
+
+
+def _speedup(latency: Latency, ratios: Sequence[Ratio]) -> Ratio | None:
+    """Return the comparison of this model with its own float32 file in the same setting; None if there is none."""
+    found = [
+        ratio
+        for ratio in ratios
+        if ratio.model.sha256 == latency.model.sha256
+        and _is_float_of(ratio.against, latency.model)
+        and (ratio.setting, ratio.threads) == (latency.setting, latency.threads)
+    ]
+    return max(found, key=lambda ratio: ratio.created) if found else None
+
+
+def _is_float_of(candidate: Model, model: Model) -> bool:
+    same = (candidate.name, candidate.backbone, candidate.input) == (model.name, model.backbone, model.input)
+    return same and candidate.recipe == FLOAT and candidate.sha256 != model.sha256
+
+
+def _reading_order(row: Row) -> tuple[Any, ...]:
+    """Return the sort key: machine by machine, data by data, model by model, float first, then by size."""
+    data = data_text(row.accuracy.data) if row.accuracy else "~"
+    return (
+        row.setting, data, row.model.name, row.model.recipe != FLOAT, -row.model.size_bytes, row.model.sha256,
+        row.threads or 0,
+    )  # fmt: skip
