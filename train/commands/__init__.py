@@ -1,0 +1,1 @@
+"""The commands of ``python -m train``, one module each; printing happens only here."""

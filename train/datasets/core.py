@@ -1,0 +1,106 @@
+"""What a data set is here: parts of pictures and labels, with what the device must know to repeat the crop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge.contract import CropSpec
+from edge.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One part of a data set.
+
+    Attributes:
+        images: uint8 ``(n, height, width)`` (grey) or ``(n, height, width, 3)`` (RGB), 0–255.
+        labels: int64 ``(n,)``, indices into the data set's ``labels``.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim not in (3, 4):
+            raise ValueError(
+                f"expected uint8 pictures (n, h, w) or (n, h, w, 3); got {self.images.dtype} {self.images.shape}"
+            )
+        if self.labels.shape != (len(self.images),):
+            raise ValueError(f"expected one label a picture ({len(self.images)}); got {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: np.ndarray) -> Part:
+        """Return the part with only ``rows`` (int indices or bool mask), in that order."""
+        return Part(self.images[rows], self.labels[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set with its official parts.
+
+    Attributes:
+        name: registry name, e.g. ``fer2013``.
+        labels: class names in the order of the integer labels.
+        parts: official part name -> pictures and labels.
+        roles: which part plays ``train``, ``validation`` and ``test``.
+        crop: how a detector's box must be widened on the device to give such pictures.
+        colour: ``grey`` or ``rgb``: what the pictures hold.
+        fingerprint: sha256 over all pictures and labels.
+        protocol: which rows were left out and why, in one word (``PROTOCOLS``).
+        removed: rows that the protocol took out, by part name.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    parts: Mapping[str, Part]
+    roles: Mapping[str, str]
+    crop: CropSpec
+    colour: str
+    fingerprint: str
+    protocol: str = "as-is"
+    removed: Mapping[str, int] = field(default_factory=dict)
+
+    def part(self, name: str) -> Part:
+        """Return a part by its official name or its role (``train``, ``validation``, ``test``).
+
+        Raises:
+            DataError: there is no such part; the message lists them.
+        """
+        return self.parts[self.part_name(name)]
+
+    def part_name(self, name: str) -> str:
+        """Return the official name of a part that is given by name or by role."""
+        if name in self.parts:
+            return name
+        if name in self.roles:
+            return self.roles[name]
+        raise DataError(f"{self.name} has no part {name!r}; it has {', '.join(self.parts)}; choose one of them")
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return pictures by part and class name."""
+        return {
+            name: dict(zip(self.labels, np.bincount(part.labels, minlength=len(self.labels)).tolist(), strict=True))
+            for name, part in self.parts.items()
+        }
+
+
+def concatenate(parts: Sequence[Part]) -> Part:
+    """Return one part with the rows of all ``parts`` in order."""
+    return Part(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
+
+
+def fingerprint(parts: Mapping[str, Part]) -> str:
+    """Return the sha256 (hex) over part names, shapes, pictures and labels."""
+    digest = hashlib.sha256()
+    for name in sorted(parts):
+        part = parts[name]
+        digest.update(f"{name}:{part.images.shape}".encode())
+        digest.update(np.ascontiguousarray(part.images))
+        digest.update(part.labels.astype("<i8").tobytes())
+    return digest.hexdigest()

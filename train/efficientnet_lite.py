@@ -1,0 +1,72 @@
+"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excite, with ReLU6, made for integer arithmetic.
+
+Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite
+variant from the TensorFlow TPU repository (models/official/efficientnet/lite): stem and head keep their width and depth.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+from keras import layers
+
+BATCH_NORM_EPSILON = 1e-3
+STEM_FILTERS = 32
+HEAD_FILTERS = 1280
+
+
+class Stage(NamedTuple):
+    """Blocks of one resolution: repeats, output filters, expansion ratio, depthwise kernel, first stride."""
+
+    repeats: int
+    filters: int
+    expansion: int
+    kernel: int
+    stride: int
+
+
+STAGES = (
+    Stage(1, 16, 1, 3, 1),
+    Stage(2, 24, 6, 3, 2),
+    Stage(2, 40, 6, 5, 2),
+    Stage(3, 80, 6, 3, 2),
+    Stage(3, 112, 6, 5, 1),
+    Stage(4, 192, 6, 5, 2),
+    Stage(1, 320, 6, 3, 1),
+)
+
+
+def efficientnet_lite0(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the feature map ``(n, h/32, w/32, 1280)`` of normalized pictures ``(n, h, w, 3)`` in −1…1."""
+    x = _conv(x, STEM_FILTERS, 3, 2, "stem")
+    block, filters = 0, STEM_FILTERS
+    for stage in STAGES:
+        for repeat in range(stage.repeats):
+            stride = stage.stride if repeat == 0 else 1
+            x = _block(x, filters, stage, stride, f"block{block}")
+            filters = stage.filters
+            block += 1
+    return _conv(x, HEAD_FILTERS, 1, 1, "head")
+
+
+def _block(x: keras.KerasTensor, filters_in: int, stage: Stage, stride: int, name: str) -> keras.KerasTensor:
+    shortcut = x
+    if stage.expansion != 1:
+        x = _conv(x, filters_in * stage.expansion, 1, 1, f"{name}_expand")
+    x = layers.DepthwiseConv2D(
+        stage.kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_dw_conv"
+    )(x)
+    x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_dw_bn")(x)
+    x = layers.ReLU(6.0, name=f"{name}_dw_act")(x)
+    x = layers.Conv2D(stage.filters, 1, padding="same", use_bias=False, name=f"{name}_project_conv")(x)
+    x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_project_bn")(x)
+    if stride == 1 and filters_in == stage.filters:
+        x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return x
+
+
+def _conv(x: keras.KerasTensor, filters: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+    x = layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
+    return layers.ReLU(6.0, name=f"{name}_act")(x)

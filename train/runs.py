@@ -1,0 +1,103 @@
+"""The run folder: ``model.keras``, ``run.json``, ``history.csv``, plots, and while it lasts ``state.npz``.
+
+What passes from training to conversion. ``run.json`` carries everything that is needed to repeat the run and to use its
+model: backbone, input, labels, crop, recipe, data fingerprint, metrics and versions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.errors import DataError
+from edge.files import atomic_path, write_atomically
+
+if TYPE_CHECKING:
+    import keras
+
+SCHEMA = 1
+MODEL_FILE = "model.keras"
+CONFIG_FILE = "run.json"
+HISTORY_FILE = "history.csv"
+STATE_FILE = "state.npz"
+REQUIRED = ("schema", "name", "backbone", "input", "labels", "crop", "recipe", "data")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished (or interrupted) training run on disk.
+
+    Attributes:
+        path: the run folder.
+        config: contents of ``run.json``.
+        model: pictures ``(n, height, width, 3)`` in 0–255 -> logits ``(n, classes)``.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    model: keras.Model
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the contents of a run's ``run.json``.
+
+    Raises:
+        DataError: there is no run at ``path`` or its file is broken.
+    """
+    file = path / CONFIG_FILE
+    if not file.is_file():
+        raise DataError(f"expected a run folder with {CONFIG_FILE} at {path}; there is none; train one with "
+                        "python -m train fit, or check the path")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as cause:
+        raise DataError(f"expected JSON in {file}; {cause}; train the run anew") from cause
+    missing = [key for key in REQUIRED if not isinstance(config, dict) or key not in config]
+    if missing:
+        raise DataError(f"expected {', '.join(REQUIRED)} in {file}; no {', '.join(missing)}; train the run anew")
+    if config["schema"] != SCHEMA:
+        raise DataError(f"expected schema {SCHEMA} in {file}; got {config['schema']}; use the matching fer-edge")
+    return config
+
+
+def load_run(path: str | Path) -> Run:
+    """Return a run with its best model.
+
+    Raises:
+        DataError: no run there, or it has no model yet.
+    """
+    path = Path(path)
+    config = read_config(path)
+    return Run(path, config, load_model(path / MODEL_FILE))
+
+
+def load_model(path: Path) -> keras.Model:
+    """Return the Keras model in a ``.keras`` file, without its optimizer.
+
+    Raises:
+        DataError: no file, or Keras cannot read it.
+    """
+    import keras
+
+    if not path.is_file():
+        raise DataError(f"expected a Keras model at {path}; nothing is there; finish the training or check the path")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as cause:  # Keras raises whatever its zip, JSON or HDF5 reader meets
+        first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        raise DataError(f"expected a Keras model in {path}; {first[:200]}; write it again") from cause
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """Write ``run.json`` atomically."""
+    write_atomically(path / CONFIG_FILE, json.dumps(config, indent=1) + "\n")
+
+
+def save_model(path: Path, model: keras.Model) -> None:
+    """Write ``model.keras`` atomically. Give a model that was never compiled, or its optimizer's state goes along."""
+    with atomic_path(path / MODEL_FILE) as temporary:
+        kept = temporary.with_suffix(".keras")
+        model.save(kept)
+        kept.replace(temporary)
