@@ -19,6 +19,7 @@ from edge.files import write_atomically
 if TYPE_CHECKING:
     from benchmarks.table import Table
 
+_SAID_ONCE = ("Data", "Threads", "Runtime", "Machine")  # columns that become a line when every row has the same
 _WIDTH_OF_A_PIPE = 150  # columns, when the output is no terminal
 
 
@@ -85,7 +86,7 @@ def _write_block(table: Table, readme: Path, check: bool) -> None:
 
 
 def _print(table: Table) -> None:
-    """Print the table; a column with one text in every row becomes a line above it."""
+    """Print the table; what every row has in common becomes a line above it."""
     from rich.console import Console
     from rich.table import Table as Grid
 
@@ -98,7 +99,7 @@ def _print(table: Table) -> None:
     grid = Grid()
     kept = []
     for index, (heading, column) in enumerate(zip(HEADINGS, columns, strict=True)):
-        if len(set(column)) == 1 and index > 1:
+        if heading in _SAID_ONCE and len(set(column)) == 1:
             console.print(f"{heading}: {column[0]}", markup=False, highlight=False)
         else:
             grid.add_column(heading)

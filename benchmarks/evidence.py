@@ -249,7 +249,7 @@ def _latency(record: _Fields, source: _Fields) -> Latency:
     return Latency(
         path=record.path,
         created=record.text("created"),
-        model=_model(source.block("model")),
+        model=_model(source.block("model") if source is record else source),
         setting=_setting(record),
         threads=record.whole("threads"),
         runs=record.whole("runs"),
@@ -270,7 +270,7 @@ def _ratio(record: _Fields) -> Ratio:
         path=record.path,
         created=record.text("created"),
         model=_model(record.block("model")),
-        against=_model(record.block("against").block("model")),
+        against=_model(record.block("against")),
         setting=_setting(record),
         threads=record.whole("threads"),
         pairs=record.whole("pairs"),

@@ -13,8 +13,8 @@ from benchmarks.table import Row, data_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
+Label = tuple[float, float, str]  # milliseconds, accuracy in %, text
 PANEL_INCHES = (7.5, 4.6)
 # Okabe & Ito 2008 without yellow and black: told apart by colour-blind readers, visible on white and on black.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -28,7 +28,8 @@ MARKERS: Mapping[str, str] = {
 OTHER_MARKER = "X"
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
 _LOG_FROM_RATIO = 5.0
-_LABEL_OFFSETS_PT = tuple((x, y) for r in (8, 18, 30) for x, y in ((r, 0), (0, r), (0, -r), (-r, 0), (r, r), (-r, -r)))
+_CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # off the error bars, which run along the axes
+_LABEL_OFFSETS_PT = tuple((right * 7, up * distance) for distance in (4, 14, 26, 40, 56) for right, up in _CORNERS)
 
 
 def panels(rows: Iterable[Row]) -> list[list[Row]]:
@@ -64,16 +65,21 @@ def tradeoff_svg(rows: Iterable[Row]) -> str | None:
     width, height = PANEL_INCHES
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height * len(groups)), layout="constrained")
+        drawn = []
         for index, group in enumerate(groups):
-            draw(figure.add_subplot(len(groups), 1, index + 1), group, colours)
+            axes = figure.add_subplot(len(groups), 1, index + 1)
+            drawn.append((axes, draw(axes, group, colours)))
+        figure.draw_without_rendering()  # settles the layout that the labels are placed in
+        for axes, labels in drawn:
+            place_labels(axes, labels)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue().replace(_INK, "currentColor")
     return text[text.index("<svg") :]
 
 
-def draw(axes: Axes, rows: Sequence[Row], colours: Mapping[str, str]) -> None:
-    """Draw one panel: median latency (bar to p90) against accuracy (bar: its 95 % interval).
+def draw(axes: Axes, rows: Sequence[Row], colours: Mapping[str, str]) -> list[Label]:
+    """Return each point's place and name after drawing one panel: median latency (bar to p90) against accuracy.
 
     Args:
         axes: a Matplotlib axes to draw on.
@@ -83,6 +89,8 @@ def draw(axes: Axes, rows: Sequence[Row], colours: Mapping[str, str]) -> None:
     Raises:
         ValueError: a row lacks its accuracy or its latency.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     labels = []
     for row in rows:
         if row.accuracy is None or row.latency is None:
@@ -108,16 +116,17 @@ def draw(axes: Axes, rows: Sequence[Row], colours: Mapping[str, str]) -> None:
     times = [row.latency.p50 for row in rows if row.latency]
     if max(times) / min(times) >= _LOG_FROM_RATIO:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.25, y=0.15)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    _place_labels(axes.get_figure(root=True), axes, labels)
+    return labels
 
 
-def _place_labels(figure: Figure, axes: Axes, labels: Sequence[tuple[float, float, str]]) -> None:
+def place_labels(axes: Axes, labels: Sequence[Label]) -> None:
     """Write each label beside its point, at the first of the offsets where it covers no other label and no point."""
-    figure.draw_without_rendering()
     points = [axes.transData.transform((x, y)) for x, y, _ in labels]
     taken: list[Any] = []
     for x, y, text in labels:
@@ -127,8 +136,8 @@ def _place_labels(figure: Figure, axes: Axes, labels: Sequence[tuple[float, floa
                 (x, y),
                 xytext=(right, up),
                 textcoords="offset points",
-                ha="left" if right > 0 else "right" if right < 0 else "center",
-                va="bottom" if up > 0 else "top" if up < 0 else "center",
+                ha="left" if right > 0 else "right",
+                va="bottom" if up > 0 else "top",
                 fontsize=9,
             )
             box = label.get_window_extent().expanded(1.02, 1.1)

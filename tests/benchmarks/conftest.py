@@ -1,0 +1,39 @@
+"""Fixtures: folders of handmade records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.handmade import accuracy, paired_latency
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """A function that writes records into a folder (one file each) and returns the folder."""
+    folder = tmp_path / "results"
+
+    def _write(*records: dict[str, Any]) -> Path:
+        folder.mkdir(exist_ok=True)
+        for record in records:
+            number = len(list(folder.iterdir()))
+            (folder / f"{number}-{record['kind']}.json").write_text(json.dumps(record), encoding="utf-8")
+        return folder
+
+    return _write
+
+
+@pytest.fixture
+def float_and_int8(write: Write) -> Path:
+    """A folder with an accuracy record of each model and one record of interleaved pairs."""
+    return write(
+        accuracy("float32", "1111111100"),
+        accuracy("qat-int8", "1111110010"),
+        paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0),
+    )

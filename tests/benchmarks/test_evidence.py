@@ -1,0 +1,122 @@
+"""Reading records: what is accepted, and the one line for what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.evidence import read_evidence, record_files
+from edge.errors import DataError
+from tests.benchmarks import handmade
+from tests.benchmarks.conftest import Write
+
+
+def test_an_interleaved_record_gives_the_latency_of_both_models_and_their_ratio(float_and_int8: Path) -> None:
+    evidence = read_evidence([float_and_int8])
+    assert {(found.model.recipe, found.p50, found.own) for found in evidence.latencies} == {
+        ("qat-int8", 2.0, True),
+        ("float32", 6.0, False),
+    }
+    (ratio,) = evidence.ratios
+    assert (ratio.model.recipe, ratio.against.recipe, ratio.median, ratio.pairs) == ("qat-int8", "float32", 3.0, 100)
+
+
+def test_accuracy_is_read_with_every_sample(float_and_int8: Path) -> None:
+    by_recipe = {found.model.recipe: found for found in read_evidence([float_and_int8]).accuracies}
+    found = by_recipe["qat-int8"]
+    assert found.accuracy == pytest.approx(0.7)
+    assert found.correct == (True,) * 6 + (False, False, True, False)
+    assert (found.data.name, found.data.part, found.data.samples) == ("fer2013", "PrivateTest", 10)
+
+
+def test_a_folder_and_a_file_in_it_count_once(float_and_int8: Path) -> None:
+    file = sorted(float_and_int8.iterdir())[0]
+    assert len(record_files([float_and_int8, file])) == 3
+
+
+def test_a_missing_path_is_named() -> None:
+    with pytest.raises(DataError, match=r"nowhere\.json: expected a record or a folder of records; no such file"):
+        record_files([Path("nowhere.json")])
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the folder holds none"):
+        record_files([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\x00",
+        '{"schema": 1}',
+        '{"schema": 2, "kind": "latency"}',
+        '{"schema": 1, "kind": "x"}',
+    ],
+)
+def test_a_foreign_or_broken_file_is_one_line_that_names_it(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "foreign.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"foreign\.json: expected") as caught:
+        read_evidence([file])
+    assert "\n" not in str(caught.value)
+
+
+def _edit(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda record: record.update(changes)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_edit(accuracy=0.9), r"accuracy: expected 7 / 10 as in `correct`; got 0.9"),
+        (_edit(accuracy="high"), r"accuracy: expected a number in 0..1; got \"high\""),
+        (_edit(accuracy_ci95=[0.9, 0.95]), r"accuracy_ci95: expected an interval around the accuracy 0.7"),
+        (_edit(accuracy_ci95=0.7), r"accuracy_ci95: expected 2 numbers; got 0.7"),
+        (_edit(correct="11"), r"correct: expected 10 characters 0 or 1, one a sample; got \"11\""),
+        (_edit(correct="111111000x"), r"correct: expected 10 characters 0 or 1"),
+        (_edit(predictions="333"), r"predictions: expected 10 characters"),
+        (_edit(macro_f1=True), r"macro_f1: expected a number"),
+        (_edit(machine={"model": "x"}), r"machine.cores: expected a whole number of at least 1; got no such field"),
+        (_edit(model=[]), r"model: expected an object; got \[\]"),
+        (_edit(model=handmade.model("qat-int8", sha256="b" * 63)), r"model.sha256: expected 64 hexadecimal digits"),
+        (_edit(model=handmade.model("qat-int8", size_bytes=0)), r"model.size_bytes: expected a whole number"),
+        (_edit(model=handmade.model("qat-int8", input=[64, 64])), r"model.input: expected 3 numbers"),
+        (_edit(runtime={"name": "", "version": "1"}), r"runtime.name: expected a text; got \"\""),
+    ],
+)
+def test_a_wrong_field_of_an_accuracy_record_is_named(
+    tmp_path: Path, edit: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    record = handmade.accuracy("qat-int8", "1111110010")
+    edit(record)
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"record\.json: {message}"):
+        read_evidence([file])
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_edit(latency_ms={"p50": 2.0, "p90": 1.0, "p99": 3.0}), r"latency_ms: expected 0 < p50 <= p90 <= p99"),
+        (_edit(threads=0), r"threads: expected a whole number of at least 1; got 0"),
+        (_edit(ratio={"median": 3.0, "p10": 2, "p90": 4, "ci95": [3.1, 3.2]}), r"ratio.ci95: expected an interval"),
+        (_edit(against=handmade.model("float32")), r"against.latency_ms: expected an object; got no such field"),
+        (_edit(pairs="many"), r"pairs: expected a whole number"),
+    ],
+)
+def test_a_wrong_field_of_a_latency_record_is_named(
+    write: Write, edit: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    record = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
+    edit(record)
+    with pytest.raises(DataError, match=rf"0-latency\.json: {message}"):
+        read_evidence([write(record)])

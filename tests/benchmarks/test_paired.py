@@ -1,0 +1,77 @@
+"""Two models on the same samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.evidence import Accuracy, read_evidence
+from benchmarks.paired import compare, mcnemar
+from edge.errors import DataError
+from tests.benchmarks import handmade
+from tests.benchmarks.conftest import Write
+
+
+def _two(write: Write, first: str, second: str) -> tuple[Accuracy, Accuracy]:
+    folder = write(handmade.accuracy("float32", first), handmade.accuracy("qat-int8", second))
+    by_recipe = {found.model.recipe: found for found in read_evidence([folder]).accuracies}
+    return by_recipe["float32"], by_recipe["qat-int8"]
+
+
+def test_drop_counts_the_samples_that_one_model_alone_has_right(write: Write) -> None:
+    reference, model = _two(write, "1111111100", "1111110010")
+    drop = compare(reference, model)
+    assert drop.points == pytest.approx(10.0)  # 8 of 10 against 7 of 10
+    assert (drop.lost, drop.gained) == (2, 1)
+    assert drop.p_value == pytest.approx(1.0)
+    assert drop.agreement == pytest.approx(0.7)  # three predictions differ
+    assert drop.low < 10.0 < drop.high
+
+
+def test_a_gain_is_a_negative_drop(write: Write) -> None:
+    reference, model = _two(write, "1100000000", "1111111111")
+    drop = compare(reference, model)
+    assert drop.points == pytest.approx(-80.0)
+    assert drop.p_value == pytest.approx(2 / 2**8)
+    assert drop.high < 0
+
+
+def test_pairing_sees_a_steady_difference_that_two_separate_intervals_hide(write: Write) -> None:
+    reference, model = _two(write, "1" * 700 + "0" * 300, "1" * 680 + "0" * 320)
+    drop = compare(reference, model)
+    assert drop.low > 0  # 2 points lost and nothing gained, although each accuracy is known to 2.8 points only
+    assert drop.high < 3.0
+
+
+def test_models_scored_on_different_data_are_refused(write: Write, tmp_path: Path) -> None:
+    reference, _ = _two(write, "1110", "1100")
+    other = handmade.accuracy("qat-int8", "1100")
+    other["data"]["fingerprint"] = "e" * 64
+    model = read_evidence([write(other)]).accuracies[-1]
+    with pytest.raises(DataError, match=r"expected the data of .* got fer2013 PrivateTest, 4 samples.*same pack"):
+        compare(reference, model)
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "p_value"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),  # 2 · 1/2
+        (5, 0, 0.0625),  # 2 · 1/32
+        (0, 5, 0.0625),
+        (8, 2, 2 * (1 + 10 + 45) / 1024),
+        (3000, 3000, 1.0),
+    ],
+)
+def test_mcnemar_agrees_with_the_sign_test_worked_out_by_hand(lost: int, gained: int, p_value: float) -> None:
+    assert mcnemar(lost, gained) == pytest.approx(p_value)
+
+
+def test_mcnemar_of_thousands_of_discordant_samples_does_not_overflow() -> None:
+    assert 0 < mcnemar(2200, 2000) < 0.01
+
+
+def test_negative_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 0; got -1 and 2"):
+        mcnemar(-1, 2)
