@@ -15,13 +15,16 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
 from edge.files import atomic_path
+
+if TYPE_CHECKING:
+    from edge.contract import CropSpec
 
 _KEYS = ("images", "labels", "classes", "meta")
 _META_KEYS = ("dataset", "part", "fingerprint")
@@ -117,18 +120,20 @@ def read_folder(
     classes: Sequence[str],
     height: int,
     width: int,
+    crop: CropSpec | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pack:
     """Return the faces of a folder with one sub-folder of already cropped pictures for each class.
 
     Sub-folder names must be among `classes`, exactly; which classes are there is up to the folder. Pictures are
-    brought to (height, width) by `edge.preprocess.fit`.
+    brought to (height, width) by `edge.preprocess`.
 
     Args:
         path: the folder.
         classes: the class names, in the order wanted.
         height: rows of each face, pixels.
         width: columns of each face, pixels.
+        crop: if given, pictures go by way of its `resolution_px`, as on the device.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -136,7 +141,7 @@ def read_folder(
         ImageError: a picture cannot be read.
     """
     from edge.images import list_images, read_image
-    from edge.preprocess import fit
+    from edge.preprocess import fit, fit_face
 
     root = Path(path)
     if not root.is_dir():
@@ -155,7 +160,8 @@ def read_folder(
     digest = hashlib.sha256()
     images = np.empty((len(found), height, width, 3), np.uint8)
     for i, (image, label) in enumerate(found):
-        images[i] = fit(read_image(image), height, width)
+        picture = read_image(image)
+        images[i] = fit(picture, height, width) if crop is None else fit_face(picture, crop, height, width)
         digest.update(bytes([label]) + images[i].tobytes())
         if progress is not None:
             progress(i + 1, len(found))

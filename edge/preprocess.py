@@ -1,4 +1,4 @@
-"""The one preprocessing: training, calibration, evaluation and the device all call these two functions.
+"""The one preprocessing: training, calibration, evaluation and the device all call these functions.
 
 Pictures are uint8 RGB (height, width, 3); boxes are (left, top, right, bottom) in pixels in the reference convention
 (YuNet's box; other detectors are converted to it in `edge.detectors`).
@@ -73,7 +73,21 @@ def crop_face(image: npt.NDArray[np.uint8], box: Box, crop: CropSpec, height: in
     left, top, side = crop_square(box, crop)
     if left >= image.shape[1] or top >= image.shape[0] or left + side <= 0 or top + side <= 0:
         raise ValueError(f"expected a box inside the {image.shape[1]} x {image.shape[0]} picture; got {box}")
-    face = _cut(image, left, top, side)
+    return fit_face(_cut(image, left, top, side), crop, height, width)
+
+
+def fit_face(face: npt.NDArray[np.uint8], crop: CropSpec, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return an already cropped face as `crop_face` leaves it: by way of `crop.resolution_px`, (height, width, 3) uint8.
+
+    Args:
+        face: (h, w) grey or (h, w, 3) RGB, uint8.
+        crop: how the training faces were cut.
+        height: rows wanted, pixels.
+        width: columns wanted, pixels.
+
+    Raises:
+        ValueError: the array is no such picture, or a size is not positive.
+    """
     if crop.resolution_px is not None:
         face = fit(face, crop.resolution_px, crop.resolution_px)
     return fit(face, height, width)

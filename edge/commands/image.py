@@ -1,0 +1,164 @@
+"""`fer-edge image`: the faces in pictures and their emotions, as text or JSON, and as annotated pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from edge.cli import one_line
+from edge.commands.options import json_option, model_option
+from edge.errors import ImageError
+
+if TYPE_CHECKING:
+    from edge.recognizer import Reading, Recognizer
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """The flags of `fer-edge image`."""
+
+    files: tuple[str, ...]
+    model: str | None
+    as_json: bool
+    out: str | None
+    detector: Literal["auto", "yunet", "haar"]
+    detector_model: str | None
+    detection_side: int
+    threads: int | None
+
+
+@click.command(short_help="Find the faces in pictures and say their emotions.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER|GLOB...")
+@model_option
+@json_option
+@click.option("--out", metavar="FILE|FOLDER", help="Write annotated pictures: a file for one picture, else a folder.")
+@click.option(
+    "--detector",
+    type=click.Choice(["auto", "yunet", "haar"]),
+    default="auto",
+    show_default=True,
+    help="auto: YuNet where --detector-model is given or `fer-edge fetch yunet` has been run, else Haar.",
+)
+@click.option("--detector-model", metavar="FILE", help="YuNet's ONNX file.")
+@click.option(
+    "--detection-side",
+    type=click.IntRange(32, 8192),
+    default=640,
+    show_default=True,
+    help="Longest side in pixels at which faces are looked for; raise it for small faces in large pictures.",
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 64), help="Threads of the interpreter. Default: the cores, at most 4."
+)
+@click.pass_context
+def image(context: click.Context, **flags: Any) -> None:
+    """Find the faces in pictures and say their emotions.
+
+    Folders and patterns stand for the pictures in them. A picture that cannot be read costs one line on stderr; the
+    others are still read, and the exit code is 1. With --json, one object a picture, one a line. Boxes are (left, top,
+    right, bottom) in pixels of the upright picture; faces come largest first.
+    """
+    config = ImageConfig(**flags)
+    pictures, failed = _pictures(config.files)
+    targets = _targets(pictures, config.out)
+    if pictures:
+        recognizer = _recognizer(config)
+        for picture, target in zip(pictures, targets, strict=True):
+            failed |= not _read_one(recognizer, picture, target, config.as_json)
+    context.exit(1 if failed else 0)
+
+
+def _pictures(files: Sequence[str]) -> tuple[list[Path], bool]:
+    """Return the pictures that the arguments name, each once, and whether an argument named none."""
+    from edge.images import list_images
+
+    pictures: dict[Path, None] = {}
+    failed = False
+    for file in files:
+        try:
+            pictures.update(dict.fromkeys(list_images([file])))
+        except ImageError as error:
+            click.echo(f"error: {one_line(error)}", err=True)
+            failed = True
+    return list(pictures), failed
+
+
+def _recognizer(config: ImageConfig) -> Recognizer:
+    from edge.recognizer import load
+
+    return load(config.model, config.detector, config.detector_model, config.threads, config.detection_side)
+
+
+def _read_one(recognizer: Recognizer, picture: Path, target: Path | None, as_json: bool) -> bool:
+    """Read one picture, print its faces and write it annotated; return whether that worked."""
+    from edge.annotate import annotate, save_image
+    from edge.images import read_image
+
+    try:
+        start = time.perf_counter_ns()
+        pixels = read_image(picture)
+        decode_ms = (time.perf_counter_ns() - start) / 1e6
+        reading = recognizer(pixels)
+        if target is not None:
+            save_image(target, annotate(pixels, reading.faces))
+    except (ImageError, OSError) as error:
+        click.echo(f"error: {one_line(error)}", err=True)
+        return False
+    name = str(picture)
+    click.echo(json.dumps(reading.to_dict(name, decode_ms), allow_nan=False) if as_json else _text(name, reading))
+    return True
+
+
+def _text(name: str, reading: Reading) -> str:
+    count = len(reading.faces)
+    lines = [f"{name}: {reading.width} x {reading.height}, {count or 'no'} face{'' if count == 1 else 's'}"]
+    for face in reading.faces:
+        best = sorted(face.probabilities.items(), key=lambda item: -item[1])
+        others = ", ".join(f"{label} {p:.0%}" for label, p in best[1:3])
+        left, top, right, bottom = face.box
+        lines.append(
+            f"  {best[0][0]:<8} {best[0][1]:>4.0%}  ({others})  box {left},{top} to {right},{bottom}  "
+            f"detection {face.detection_score:.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _targets(pictures: Sequence[Path], out: str | None) -> list[Path | None]:
+    """Return where each picture's annotated copy goes; never onto a picture that is read.
+
+    Raises:
+        UsageError: one file for several pictures, a suffix that cannot be written, or a picture would be overwritten.
+        OSError: the folder cannot be made.
+    """
+    from edge.annotate import WRITABLE_SUFFIXES
+
+    if out is None:
+        return [None] * len(pictures)
+    path = Path(out)
+    if path.suffix and not path.is_dir() and not out.endswith("/"):
+        if path.suffix.lower() not in WRITABLE_SUFFIXES:
+            raise click.UsageError(f"--out: expected a folder or a name in {', '.join(WRITABLE_SUFFIXES)}; got {out}")
+        if len(pictures) > 1:
+            raise click.UsageError(f"--out: expected a folder for {len(pictures)} pictures; got the file {out}")
+        targets = [path]
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+        targets = []
+        for picture in pictures:
+            suffix = picture.suffix if picture.suffix.lower() in WRITABLE_SUFFIXES else ".png"
+            target, number = path / f"{picture.stem}-faces{suffix}", 1
+            while target in targets:  # pictures of the same name from several folders
+                number += 1
+                target = path / f"{picture.stem}-faces-{number}{suffix}"
+            targets.append(target)
+    sources = {picture.resolve() for picture in pictures}
+    for target in targets:
+        if target.resolve() in sources:
+            raise click.UsageError(f"--out: expected another file than the pictures read; got {target}")
+    return list(targets)

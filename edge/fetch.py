@@ -1,0 +1,83 @@
+"""Downloads with a pinned sha256: the file arrives whole and right, or not at all."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge.detectors import YUNET_NAME, YUNET_SHA256
+from edge.errors import DownloadError
+from edge.files import cache_dir, sha256_of, write_atomically
+
+# OpenCV Zoo's own file, and OpenCV's copy of it at Hugging Face, tried in this order.
+YUNET_URLS = (
+    f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{YUNET_NAME}",
+    f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{YUNET_NAME}",
+)
+YUNET_BYTES = 232_589
+TIMEOUT_S = 20.0
+_BLOCK_BYTES = 1 << 14
+
+
+def fetch_yunet(
+    urls: Sequence[str] = YUNET_URLS,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Path:
+    """Return the path of YuNet's file in the cache folder, downloaded unless the pinned file is already there.
+
+    Args:
+        urls: addresses tried in order.
+        folder: where to put it; None: `cache_dir()`.
+        progress: called with (bytes read, bytes in all).
+        timeout_s: seconds without an answer after which an address is given up.
+
+    Raises:
+        DownloadError: no address delivered the file with the pinned sha256; the text gives each one's reason.
+        OSError: the folder cannot be written.
+    """
+    target = (Path(folder) if folder is not None else cache_dir()) / YUNET_NAME
+    if target.is_file() and sha256_of(target) == YUNET_SHA256:
+        return target
+    reasons = []
+    for url in urls:
+        try:
+            content = _download(url, YUNET_BYTES, progress, timeout_s)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reasons.append(f"{url}: {_reason(error)}")
+            continue
+        came = sha256_of(content)
+        if came == YUNET_SHA256:
+            write_atomically(target, content)
+            return target
+        reasons.append(f"{url}: {len(content):,} bytes with sha256 {came[:12]}...")
+    raise DownloadError(
+        f"expected {YUNET_NAME} with sha256 {YUNET_SHA256[:12]}...; got {'; '.join(reasons)}; check the network, or "
+        "copy the file by hand and name it with --detector-model"
+    )
+
+
+def _download(url: str, size_bytes: int, progress: Callable[[int, int], None] | None, timeout_s: float) -> bytes:
+    """Return what an address delivers, reading at most one block more than `size_bytes`."""
+    request = urllib.request.Request(url, headers={"User-Agent": "fer-edge"})
+    blocks, count = [], 0
+    with urllib.request.urlopen(request, timeout=timeout_s) as response:
+        while count <= size_bytes and (block := response.read(_BLOCK_BYTES)):
+            blocks.append(block)
+            count += len(block)
+            if progress is not None:
+                progress(min(count, size_bytes), size_bytes)
+    return b"".join(blocks)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code}"
+    if isinstance(error, urllib.error.URLError):
+        return str(error.reason)
+    return str(error) or type(error).__name__

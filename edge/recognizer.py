@@ -1,0 +1,177 @@
+"""The device's Python API: a picture in, its faces with their emotions out.
+
+recognizer = edge.load()
+reading = recognizer(picture)            # (height, width, 3) uint8 RGB
+reading.faces[0].emotion                 # the largest face's
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, load_detector
+from edge.interpreter import Classifier
+from edge.modelfile import read_model
+from edge.preprocess import crop_face
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face and what the model makes of it.
+
+    Attributes:
+        box: (left, top, right, bottom), whole pixels of the upright picture, clipped to it; right and bottom exclusive.
+        detection_score: the detector's, 0..1 (see `edge.detectors`).
+        emotion: the most probable label.
+        probabilities: label -> probability, in the model's order; they sum to 1.
+    """
+
+    box: tuple[int, int, int, int]
+    detection_score: float
+    emotion: str
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in one picture.
+
+    Attributes:
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+        faces: the largest first.
+        latency_ms: milliseconds spent in "detect", "crop" and "infer", all faces together.
+    """
+
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    latency_ms: Mapping[str, float]
+
+    def to_dict(self, image: str, decode_ms: float) -> dict[str, Any]:
+        """Return `fer-edge image --json`'s object.
+
+        Args:
+            image: the picture's path.
+            decode_ms: milliseconds spent reading and decoding it.
+        """
+        return {
+            "image": image,
+            "width": self.width,
+            "height": self.height,
+            "faces": [
+                {
+                    "box": list(face.box),
+                    "detection_score": round(face.detection_score, 4),
+                    "emotion": face.emotion,
+                    "probabilities": {name: round(p, 6) for name, p in face.probabilities.items()},
+                }
+                for face in self.faces
+            ],
+            "latency_ms": {name: round(ms, 3) for name, ms in {"decode": decode_ms, **self.latency_ms}.items()},
+        }
+
+
+class Recognizer:
+    """Detector, crop and classifier; call it with a picture."""
+
+    def __init__(self, classifier: Classifier, detector: Detector) -> None:
+        """Put the two together; `load` does it from files."""
+        self.classifier = classifier
+        self.detector = detector
+
+    def __call__(self, picture: npt.NDArray[np.uint8]) -> Reading:
+        """Return the faces in a picture.
+
+        Args:
+            picture: (height, width, 3) uint8 RGB, upright.
+
+        Raises:
+            ValueError: another type or shape.
+        """
+        if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape[2:] != (3,):
+            came = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+            raise ValueError(f"expected a uint8 RGB picture of shape (height, width, 3); got {came}")
+        if picture.size == 0:
+            raise ValueError(f"expected a picture with pixels; got shape {picture.shape}")
+        start = time.perf_counter_ns()
+        detections = [
+            (found, box) for found in self.detector.detect(picture) if (box := _clipped(found, picture)) is not None
+        ]
+        detected = time.perf_counter_ns()
+        contract = self.classifier.model.contract
+        size = (contract.input.height, contract.input.width)
+        crops = [crop_face(picture, found.box, contract.crop, *size) for found, _ in detections]
+        cropped = time.perf_counter_ns()
+        rows = [self.classifier.probabilities(crop)[0] for crop in crops]
+        inferred = time.perf_counter_ns()
+        return Reading(
+            width=picture.shape[1],
+            height=picture.shape[0],
+            faces=tuple(
+                _face(box, found.score, row, self.classifier.labels)
+                for (found, box), row in zip(detections, rows, strict=True)
+            ),
+            latency_ms=MappingProxyType(
+                {
+                    "detect": (detected - start) / 1e6,
+                    "crop": (cropped - detected) / 1e6,
+                    "infer": (inferred - cropped) / 1e6,
+                }
+            ),
+        )
+
+
+def load(
+    model: str | os.PathLike[str] | None = None,
+    detector: Literal["auto", "yunet", "haar"] = "auto",
+    detector_model: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    detection_side_px: int = DETECTION_SIDE_PX,
+) -> Recognizer:
+    """Return a recognizer, loaded and ready.
+
+    Args:
+        model: a .tflite from `python -m convert`; None: the model that ships in the package.
+        detector: "yunet", "haar", or "auto": YuNet where its file is given or cached, else Haar.
+        detector_model: YuNet's ONNX file.
+        threads: of the interpreter; None: the machine's cores, at most 4.
+        detection_side_px: pictures with a longer side are scaled down to it for detection.
+
+    Raises:
+        ModelFileError: the model is missing, damaged or foreign.
+        ContractError: the model's `fer-edge.json` breaks its schema.
+        DetectorError: the detector's file is missing or is not YuNet.
+        EdgeError: no TFLite runtime is installed.
+        ValueError: an argument outside its range.
+    """
+    count = default_threads() if threads is None else threads
+    classifier = Classifier(read_model(model), count)
+    return Recognizer(classifier, load_detector(detector, detector_model, detection_side_px))
+
+
+def default_threads() -> int:
+    """Return the machine's cores, at most 4 (a Raspberry Pi's)."""
+    return min(4, os.cpu_count() or 1)
+
+
+def _clipped(found: Detection, picture: npt.NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """Return a detection's box in whole pixels within the picture, or None where nothing of it lies inside."""
+    height, width = picture.shape[:2]
+    left, top, right, bottom = (round(value) for value in found.box)
+    left, right = max(0, left), min(width, right)
+    top, bottom = max(0, top), min(height, bottom)
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _face(box: tuple[int, int, int, int], score: float, row: npt.NDArray[np.float32], labels: tuple[str, ...]) -> Face:
+    probabilities = {name: float(p) for name, p in zip(labels, row, strict=True)}
+    return Face(box, score, labels[int(row.argmax())], MappingProxyType(probabilities))
