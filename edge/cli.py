@@ -33,8 +33,8 @@ class Failure(click.ClickException):
         click.echo(f"error: {self.format_message()}", file=file, err=file is None)
 
 
-class OneLineGroup(click.Group):
-    """A click group whose commands turn EdgeError, ValueError and OSError into one line and exit code 1."""
+class _OneLine(click.Command):
+    """What turns EdgeError, ValueError and OSError into one line and exit code 1."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -55,6 +55,14 @@ class OneLineGroup(click.Group):
             if os.environ.get("FER_EDGE_DEBUG"):
                 traceback.print_exc(file=sys.stderr)
             raise Failure(one_line(error)) from error
+
+
+class OneLineCommand(_OneLine):
+    """A click command that turns EdgeError, ValueError and OSError into one line and exit code 1."""
+
+
+class OneLineGroup(_OneLine, click.Group):
+    """A click group whose commands turn EdgeError, ValueError and OSError into one line and exit code 1."""
 
 
 def command_line() -> list[str]:

@@ -1,0 +1,212 @@
+"""The fake-quant network: tfmot's annotation of a lowered graph from a table of layer kinds.
+
+After ``convert.emission``, before ``convert.finetune`` and ``convert.export``. tfmot's default scheme is not used: it has no
+rule for Multiply, quantizes depthwise kernels as one tensor and learns the input's range (2/255 instead of 1/128).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from tensorflow_model_optimization.python.core.quantization.keras.quantize import (
+    quantize_annotate_layer,
+    quantize_apply,
+)
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_config import QuantizeConfig
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_layout_transform import (
+    QuantizeLayoutTransform,
+)
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_registry import QuantizeRegistry
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_scheme import QuantizeScheme
+from tensorflow_model_optimization.python.core.quantization.keras.quantizers import Quantizer
+
+from convert.emission import emit, with_trained_weights
+from convert.graph import Graph, Node
+from convert.quantizers import ChannelQuantizer, FixedQuantizer, RangeQuantizer, snap_kernel
+
+PREFIX = "quant_"
+KERNEL_AXIS = {"conv2d": 3, "depthwise": 2, "dense": 1}
+RANGED = ("add", "conv2d", "dense", "depthwise", "global_average_pool", "multiply")
+SAME_SCALE = ("reshape", "zero_pad")
+UNIT_RANGE = (0.0, 255 / 256)
+"""TFLite fixes LOGISTIC's and SOFTMAX's int8 output at scale 1/256, zero point -128."""
+
+
+class LayerConfig(QuantizeConfig):
+    """What tfmot quantizes of one layer: its kernel, or nothing, and its output after the fused activation.
+
+    Args:
+        kernel_axis: Output-channel axis of the kernel; None for a layer without one.
+        output: (minimum, maximum) of a fixed range; None to learn it.
+    """
+
+    def __init__(self, kernel_axis: int | None = None, output: tuple[float, float] | None = None) -> None:
+        self.kernel_axis, self.output = kernel_axis, output
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Quantizer]]:
+        return [] if self.kernel_axis is None else [(_kernel(layer), ChannelQuantizer(self.kernel_axis))]
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Quantizer]]:
+        return []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        if quantize_weights:
+            setattr(layer, _kernel_name(layer), quantize_weights[0])
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+        pass
+
+    def get_output_quantizers(self, layer: Any) -> list[Quantizer]:
+        return [RangeQuantizer() if self.output is None else FixedQuantizer(*self.output)]
+
+    def get_config(self) -> dict[str, Any]:
+        return {"kernel_axis": self.kernel_axis, "output": self.output}
+
+
+# tfmot replaces the attribute by the quantized tensor while it calls the layer.
+def _kernel_name(layer: Any) -> str:
+    return "depthwise_kernel" if hasattr(layer, "depthwise_kernel") else "kernel"
+
+
+def _kernel(layer: Any) -> Any:
+    return getattr(layer, _kernel_name(layer))
+
+
+class _NoTransform(QuantizeLayoutTransform):
+    """The rules of ``convert.rules`` have rewritten the network already."""
+
+    def apply(self, model: Any, layer_quantize_map: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return model, layer_quantize_map
+
+
+class _NoRegistry(QuantizeRegistry):
+    """Every layer is annotated by ``config_of``; nothing is looked up by class."""
+
+    def supports(self, layer: Any) -> bool:
+        return False
+
+    def get_quantize_config(self, layer: Any) -> QuantizeConfig:
+        raise ValueError(f"expected an annotated layer; came {layer.name!r} without a configuration")
+
+
+class TableScheme(QuantizeScheme):
+    """tfmot's scheme in which only the annotations count."""
+
+    def get_layout_transformer(self) -> QuantizeLayoutTransform:
+        return _NoTransform()
+
+    def get_quantize_registry(self) -> QuantizeRegistry:
+        return _NoRegistry()
+
+
+def config_of(node: Node, kernels: bool = True) -> LayerConfig | None:
+    """The quantization of one layer by its kind; None where it keeps its input's scale (reshape, padding).
+
+    Raises:
+        ValueError: The table has no row for that kind.
+    """
+    if node.kind in SAME_SCALE:
+        return None
+    if node.kind in KERNEL_AXIS:
+        return LayerConfig(KERNEL_AXIS[node.kind] if kernels else None)
+    if node.kind in RANGED:
+        return LayerConfig()
+    if node.kind == "activation" and node.attributes["function"] in ("sigmoid", "softmax"):
+        return LayerConfig(output=UNIT_RANGE)
+    if node.kind == "activation":
+        return LayerConfig()
+    raise ValueError(
+        f"expected a kind with a row in the table; came {node.kind} at {node.path!r}; add it to convert.quantization"
+    )
+
+
+def input_range(graph: Graph) -> tuple[float, float]:
+    """The values of raw pixels 0 and 255 at the input of the lowered network."""
+    step, zero_point = graph.input_scale, graph.input_zero_point
+    return -zero_point * step, (255 - zero_point) * step
+
+
+def fake_quantize(graph: Graph, kernels: bool = True) -> Any:
+    """The tfmot model of a lowered graph, its activation ranges not yet set (``calibrate``).
+
+    Takes the normalized picture like ``emit``'s model and gives fake-quantized logits.
+
+    Args:
+        graph: Lowered.
+        kernels: Whether kernels are fake-quantized; without it they are used as they are (``for_export``).
+    """
+    from tf_keras import layers
+    from tf_keras.utils import custom_object_scope
+
+    def wrap(layer: Any, node: Node) -> Any:
+        config = config_of(node, kernels)
+        return layer if config is None else quantize_annotate_layer(layer, config)
+
+    pixels = layers.Activation("linear", name="pixels")
+    with custom_object_scope({"LayerConfig": LayerConfig}):
+        entry = quantize_annotate_layer(pixels, LayerConfig(output=input_range(graph)))
+        return quantize_apply(emit(graph, wrap, entry), scheme=TableScheme(), quantized_layer_name_prefix=PREFIX)
+
+
+def calibrate(model: Any, graph: Graph, batches: Iterable[np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Sets the activation ranges of a fake-quant model from the float network; gives them by layer.
+
+    A range is the mean over the batches of each batch's least and largest value, widened to hold 0.
+
+    Args:
+        model: Of ``fake_quantize(graph)``; changed in place.
+        graph: The lowered graph.
+        batches: Normalized pictures, float32 [n, height, width, 3] each.
+
+    Raises:
+        ValueError: There was no batch.
+    """
+    import tensorflow as tf
+    import tf_keras
+
+    float_model = emit(graph)
+    variables = {layer.name.removeprefix(PREFIX): layer._output_quantizer_vars for layer in ranged_layers(model)}
+    outputs = [float_model.get_layer(name).output for name in variables]
+
+    @tf.function(jit_compile=False)
+    def extremes(pictures: Any) -> tuple[Any, Any]:
+        values = probe(pictures, training=False)
+        return tf.stack([tf.reduce_min(v) for v in values]), tf.stack([tf.reduce_max(v) for v in values])
+
+    probe = tf_keras.Model(float_model.input, outputs)
+    seen = [[part.numpy() for part in extremes(tf.constant(pictures))] for pictures in batches]
+    if not seen:
+        raise ValueError("expected calibration pictures; came none; give a data set with a training part")
+    lowest, highest = np.minimum(np.mean([s[0] for s in seen], 0), 0), np.maximum(np.mean([s[1] for s in seen], 0), 0)
+    ranges = {}
+    for (name, pair), low, high in zip(variables.items(), lowest, highest, strict=True):
+        high = max(high, low + 1e-6)
+        pair["minimum"].assign(low)
+        pair["maximum"].assign(high)
+        ranges[name] = (float(low), float(high))
+    return ranges
+
+
+def for_export(graph: Graph, model: Any) -> Any:
+    """The same network with its kernels put on their int8 grid as constants, for TFLiteConverter.
+
+    Args:
+        graph: The lowered graph that ``model`` was made of.
+        model: Fake-quant, calibrated, perhaps fine-tuned; not changed.
+    """
+    trained = with_trained_weights(graph, model)
+    for node in trained:
+        if node.kind in KERNEL_AXIS:
+            trained = trained.put(node.with_weights(kernel=snap_kernel(node.weights["kernel"], KERNEL_AXIS[node.kind])))
+    snapped = fake_quantize(trained, kernels=False)
+    for old, new in zip(ranged_layers(model), ranged_layers(snapped), strict=True):
+        for key, variable in new._output_quantizer_vars.items():
+            variable.assign(old._output_quantizer_vars[key])
+    return snapped
+
+
+def ranged_layers(model: Any) -> list[Any]:
+    """The wrapped layers of a fake-quant model whose output range is learned."""
+    return [layer for layer in model.layers if getattr(layer, "_output_quantizer_vars", None)]

@@ -1,0 +1,212 @@
+"""The rewriting rules of the lowering, each exact in real arithmetic: one function a rule, with the reason for it.
+
+Between ``convert.reading`` and ``convert.emission``. ``lower`` applies them in the order of the table; a rule leaves alone
+what it does not know. Measurements behind them: int8 networks through XNNPACK on ai-edge-litert 2.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from convert.graph import INPUT, Graph, Node
+from convert.reading import UnsupportedLayerError
+
+WEIGHTED = ("conv2d", "depthwise", "dense")
+FUSED_ACTIVATIONS = ("relu", "relu6")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named rewriting of the graph and why it is there."""
+
+    name: str
+    reason: str
+    apply: Callable[[Graph], Graph]
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(name: str, reason: str) -> Callable[[Callable[[Graph], Graph]], Callable[[Graph], Graph]]:
+    """Enters the function below it into ``RULES`` at the next place."""
+
+    def register(function: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
+        RULES[name] = Rule(name, reason, function)
+        return function
+
+    return register
+
+
+def lower(graph: Graph) -> tuple[Graph, list[str]]:
+    """The graph after all rules, and the names of the rules that changed it."""
+    used = []
+    for entry in RULES.values():
+        lowered = entry.apply(graph)
+        if lowered is not graph:
+            used.append(entry.name)
+        graph = lowered
+    return graph, used
+
+
+@rule("drop-identity", "Dropout, noise and linear activations compute nothing at inference")
+def drop_identity(graph: Graph) -> Graph:
+    for node in graph:
+        same_shape = node.kind == "reshape" and node.shape == graph[node.inputs[0]].shape
+        if node.kind == "identity" or same_shape:
+            graph = graph.without(node.name)
+    return graph
+
+
+@rule("drop-final-softmax", "the export puts one calibrated softmax after the logits of every network")
+def drop_final_softmax(graph: Graph) -> Graph:
+    last = graph[graph.output]
+    if last.kind == "activation" and last.attributes["function"] == "softmax":
+        return graph.without(last.name)
+    return graph
+
+
+@rule(
+    "input-affine", "Rescaling and Normalization of the raw pixels become the scale and zero point of the uint8 input"
+)
+def fold_input_affine(graph: Graph) -> Graph:
+    scale, offset = np.ones(3), np.zeros(3)
+    path = INPUT
+    while graph.is_private(INPUT) and graph.consumers(INPUT)[0].kind == "affine":
+        node = graph.consumers(INPUT)[0]
+        scale = scale * node.weights["scale"]
+        offset = offset * node.weights["scale"] + node.weights["offset"]
+        graph, path = graph.without(node.name), node.path
+    if path == INPUT:
+        return graph
+    step = float(scale[0])
+    zero_point = float(-offset[0] / step)
+    uniform = np.allclose(scale, scale[0], rtol=1e-6) and np.allclose(offset, offset[0], rtol=1e-6, atol=1e-7)
+    if not uniform or step <= 0 or abs(zero_point - round(zero_point)) > 1e-3 or not 0 <= round(zero_point) <= 255:
+        raise UnsupportedLayerError(
+            f"expected pixels normalized by one scale and one whole zero point within 0..255, such as (x - 128) / 128; "
+            f"came scale {np.round(scale, 6).tolist()} and offset {np.round(offset, 6).tolist()} up to {path!r}; "
+            "re-root the network on Rescaling(1/128, offset=-1) and train it so"
+        )
+    return replace(graph, input_scale=step, input_zero_point=round(zero_point))
+
+
+@rule("fold-affine", "BatchNormalization goes into the kernel before it, so that its folded channels get a scale each")
+def fold_affine(graph: Graph) -> Graph:
+    for node in graph:
+        if node.kind != "affine":
+            continue
+        source = graph[node.inputs[0]]
+        if source.kind not in WEIGHTED or not graph.is_private(source.name):
+            continue
+        scale = np.broadcast_to(node.weights["scale"], source.shape[-1:]).astype(np.float64)
+        by_channel = scale[:, None] if source.kind == "depthwise" else scale
+        bias = source.weights["bias"] * scale + node.weights["offset"]
+        graph = graph.put(source.with_weights(kernel=source.weights["kernel"] * by_channel, bias=bias))
+        graph = graph.without(node.name)
+    return graph
+
+
+@rule("affine-to-depthwise", "a scale and an offset by channel that nothing can take is a 1x1 depthwise convolution")
+def affine_to_depthwise(graph: Graph) -> Graph:
+    settings = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
+    for node in graph:
+        if node.kind == "affine" and len(node.shape) == 3:
+            channels = node.shape[-1:]
+            kernel = np.broadcast_to(node.weights["scale"], channels).reshape(1, 1, -1, 1)
+            bias = np.broadcast_to(node.weights["offset"], channels)
+            bare = replace(node, kind="depthwise", attributes=settings, weights={})
+            graph = graph.put(bare.with_weights(kernel=kernel, bias=bias))
+    return graph
+
+
+@rule("same-padding", "ZeroPadding2D that equals SAME padding of the convolution after it saves a PAD and a copy")
+def fold_zero_padding(graph: Graph) -> Graph:
+    for node in graph:
+        if node.kind != "zero_pad" or not graph.is_private(node.name):
+            continue
+        reader = graph.consumers(node.name)[0]
+        if reader.kind not in ("conv2d", "depthwise") or reader.attributes["padding"] != "valid":
+            continue
+        sizes = graph[node.inputs[0]].shape[:2]
+        if all(_same_padding(reader, sizes, axis) == node.attributes["padding"][axis] for axis in (0, 1)):
+            graph = graph.put(reader.with_attributes(padding="same")).without(node.name)
+    return graph
+
+
+def _same_padding(node: Node, sizes: tuple[int, ...], axis: int) -> tuple[int, int]:
+    """(before, after) of TensorFlow's SAME padding along one axis."""
+    stride, dilation = node.attributes["strides"][axis], node.attributes["dilation"][axis]
+    reach = (node.weights["kernel"].shape[axis] - 1) * dilation + 1
+    total = max((-(-sizes[axis] // stride) - 1) * stride + reach - sizes[axis], 0)
+    return total // 2, total - total // 2
+
+
+@rule(
+    "keepdims-pooling", "squeeze-excite's pooling and Reshape would emit SHAPE and PACK and cut the graph at each block"
+)
+def keepdims_pooling(graph: Graph) -> Graph:
+    for node in graph:
+        if node.kind != "global_average_pool" or node.attributes["keepdims"] or not graph.is_private(node.name):
+            continue
+        reader = graph.consumers(node.name)[0]
+        wanted = (1, 1, *node.shape)
+        if reader.kind == "reshape" and reader.shape == wanted:
+            graph = graph.put(replace(node, shape=wanted).with_attributes(keepdims=True)).without(reader.name)
+    return graph
+
+
+@rule("dense-on-pictures", "a Dense on rank 4 is a 1x1 convolution, which XNNPACK runs with weights by channel")
+def dense_to_pointwise(graph: Graph) -> Graph:
+    settings = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
+    for node in graph:
+        if node.kind == "dense" and len(node.shape) == 3:
+            bare = replace(node, kind="conv2d", attributes=settings)
+            graph = graph.put(bare.with_weights(kernel=node.weights["kernel"][None, None]))
+    return graph
+
+
+@rule("split-silu", "swish is LOGISTIC and MUL, both int8 in XNNPACK; each gets its own scale")
+def split_silu(graph: Graph) -> Graph:
+    for node in graph:
+        if node.kind == "activation" and node.attributes["function"] == "silu":
+            gate = replace(node, name=f"{node.name}_sigmoid").with_attributes(function="sigmoid")
+            product = replace(node, kind="multiply", inputs=(*node.inputs, gate.name), attributes={})
+            graph = graph.insert_before(gate, node.name).put(product)
+    return graph
+
+
+@rule("fuse-relu", "ReLU and ReLU6 run inside the layer before them: one output range instead of two")
+def fuse_activation(graph: Graph) -> Graph:
+    for node in graph:
+        if node.kind != "activation" or node.attributes["function"] not in FUSED_ACTIVATIONS:
+            continue
+        source = graph[node.inputs[0]]
+        if source.kind in WEIGHTED and graph.is_private(source.name) and "activation" not in source.attributes:
+            graph = graph.put(source.with_attributes(activation=node.attributes["function"])).without(node.name)
+    return graph
+
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in the grey that the network was trained on (ITU-R BT.601, as cv2.COLOR_RGB2GRAY)."""
+
+
+def fold_grey(graph: Graph) -> Graph:
+    """A network trained on grey faces (r = g = b) that turns a coloured picture into grey by itself.
+
+    The first kernel's channels are summed (what it does to grey) and spread by the luminance weights; a linear map of
+    normalized pixels, so padding stays exact. The layer is marked ``tied``, so that fine-tuning keeps the channels so.
+
+    Raises:
+        UnsupportedLayerError: Something but one convolution reads the picture.
+    """
+    readers = graph.consumers(INPUT)
+    if len(readers) != 1 or readers[0].kind != "conv2d":
+        kinds = ", ".join(f"{node.kind} at {node.path!r}" for node in readers)
+        raise UnsupportedLayerError(f"expected one Conv2D on the picture of a grey-trained network; came {kinds}")
+    stem = readers[0]
+    grey = stem.weights["kernel"].sum(axis=2, keepdims=True)
+    kernel = grey * np.asarray(LUMINANCE, np.float32).reshape(1, 1, 3, 1)
+    return graph.put(stem.with_weights(kernel=kernel).with_attributes(tied=LUMINANCE))

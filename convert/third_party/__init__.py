@@ -1,0 +1,1 @@
+"""Files of others, unchanged; see NOTICE."""
