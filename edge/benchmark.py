@@ -184,6 +184,7 @@ def accuracy_record(
         "confusion": confusion.tolist(),
         "predictions": encode_classes(predicted),
         "truth": encode_classes(truth),
+        "correct": encode_classes((predicted == truth).astype(np.int64)),
         "latency_ms": percentiles(samples),
     }
 

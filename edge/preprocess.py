@@ -77,7 +77,7 @@ def crop_face(image: npt.NDArray[np.uint8], box: Box, crop: CropSpec, height: in
 
 
 def fit_face(face: npt.NDArray[np.uint8], crop: CropSpec, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Return an already cropped face as `crop_face` leaves it: by way of `crop.resolution_px`, (height, width, 3) uint8.
+    """Return an already cropped face, (height, width, 3) uint8, by way of `crop.resolution_px` as `crop_face` does.
 
     Args:
         face: (h, w) grey or (h, w, 3) RGB, uint8.
