@@ -1,0 +1,94 @@
+"""The import checker: which top-level packages a source file imports, wherever in the file it does so."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+LINE = ("edge", "train", "convert", "benchmarks")
+BASE = frozenset({"numpy", "cv2", "click"})
+INTERPRETERS = frozenset({"ai_edge_litert", "tflite_runtime", "tensorflow.lite"})
+TENSORFLOW = frozenset({"tensorflow", "tf_keras", "tensorflow_model_optimization"})
+INTERPRETER_FILE = Path("edge/interpreter.py")
+# Import by a name that is no literal: edge's lazy public names, and the table RUNTIMES, which a test of its own holds.
+DYNAMIC_FILES = frozenset({Path("edge/__init__.py"), INTERPRETER_FILE})
+DYNAMIC = "<a name made at run time>"
+EVERYWHERE = frozenset(sys.stdlib_module_names)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module: its full dotted name, and whether it stands at the top of the file."""
+
+    line: int
+    module: str
+    lazy: bool
+
+    @property
+    def package(self) -> str:
+        """The first part of the dotted name."""
+        return self.module.partition(".")[0]
+
+
+def imports_of(source: str) -> list[Import]:
+    """Return every import of a Python source, in functions and under TYPE_CHECKING too, and importlib's.
+
+    A relative import stays in its own package and is left out.
+    """
+    found: list[Import] = []
+
+    def visit(node: ast.AST, lazy: bool) -> None:
+        if isinstance(node, ast.Import):
+            found.extend(Import(node.lineno, alias.name, lazy) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            # `from tensorflow import lite` imports tensorflow.lite
+            found.extend(Import(node.lineno, _from(node.module, alias.name), lazy) for alias in node.names)
+        elif isinstance(node, ast.Call) and _is_import_call(node.func) and node.args:
+            name = node.args[0]
+            literal = name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else DYNAMIC
+            found.append(Import(node.lineno, literal, True))
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            visit(child, lazy or inside)
+
+    visit(ast.parse(source), False)
+    return found
+
+
+def violations(path: Path, source: str) -> list[str]:
+    """Return one line for each import in `source` that the file at `path` (relative to the root) must not have."""
+    folder = path.parts[0]
+    allowed = LINE[: LINE.index(folder) + 1]
+    lines = []
+    for found in imports_of(source):
+        if found.module == DYNAMIC:
+            if path not in DYNAMIC_FILES:
+                lines.append(f"{path}:{found.line}: {folder} imports by a name that no reader can see")
+        elif found.package in LINE and found.package not in allowed:
+            lines.append(f"{path}:{found.line}: {folder} imports {found.module}, which lies to its right")
+        elif found.package == "tests":
+            lines.append(f"{path}:{found.line}: {folder} imports the tests")
+        elif folder == "edge" and not _edge_may(path, found):
+            lines.append(f"{path}:{found.line}: edge imports {found.module}, which no device has")
+        elif folder == "train" and found.package in TENSORFLOW:
+            lines.append(f"{path}:{found.line}: train imports {found.module}; it runs on any backend of Keras")
+    return lines
+
+
+def _edge_may(path: Path, found: Import) -> bool:
+    if found.package in EVERYWHERE or found.package in BASE or found.package == "edge":
+        return True
+    is_interpreter = any(found.module == name or found.module.startswith(f"{name}.") for name in INTERPRETERS)
+    return is_interpreter and found.lazy and path == INTERPRETER_FILE
+
+
+def _from(module: str, name: str) -> str:
+    return f"{module}.{name}" if module == "tensorflow" else module
+
+
+def _is_import_call(function: ast.expr) -> bool:
+    return (isinstance(function, ast.Attribute) and function.attr == "import_module") or (
+        isinstance(function, ast.Name) and function.id in ("__import__", "import_module")
+    )

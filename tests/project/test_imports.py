@@ -1,0 +1,97 @@
+"""edge <- train <- convert <- benchmarks: a folder imports only from folders to its left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.interpreter import RUNTIMES
+from tests.project.imports import INTERPRETERS, LINE, imports_of, violations
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _sources(folder: str) -> list[Path]:
+    return [path for path in sorted((ROOT / folder).rglob("*.py")) if "third_party" not in path.parts]
+
+
+@pytest.mark.parametrize("folder", LINE)
+def test_a_folder_imports_only_from_its_left(folder: str) -> None:
+    sources = _sources(folder)
+    assert sources
+    found = [
+        line
+        for path in sources
+        for line in violations(path.relative_to(ROOT), path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "message"),
+    [
+        ("edge/images.py", "import train", "edge imports train, which lies to its right"),
+        ("edge/images.py", "def f():\n    from convert.rules import lower", "edge imports convert.rules"),
+        ("edge/images.py", "import matplotlib.pyplot as plt", "edge imports matplotlib.pyplot, which no device has"),
+        ("edge/images.py", "import PIL.Image", "edge imports PIL.Image"),
+        ("edge/images.py", "def f():\n    import ai_edge_litert", "edge imports ai_edge_litert"),
+        ("edge/interpreter.py", "import ai_edge_litert.interpreter", "edge imports ai_edge_litert.interpreter"),
+        ("edge/interpreter.py", "def f():\n    import tensorflow as tf", "edge imports tensorflow,"),
+        ("edge/interpreter.py", "def f():\n    import tensorflow.python", "edge imports tensorflow.python"),
+        ("edge/camera.py", "import importlib\nx = importlib.import_module('sklearn')", "edge imports sklearn"),
+        ("edge/camera.py", "x = __import__('keras')", "edge imports keras"),
+        ("edge/camera.py", "import importlib\nx = importlib.import_module(name)", "a name that no reader can see"),
+        ("edge/camera.py", "import typing\nif typing.TYPE_CHECKING:\n    import keras", "edge imports keras"),
+        ("train/fit.py", "def f():\n    import tensorflow as tf", "train imports tensorflow;"),
+        ("train/fit.py", "from tf_keras.layers import Dense", "train imports tf_keras.layers"),
+        ("train/fit.py", "import tensorflow_model_optimization", "train imports tensorflow_model_optimization"),
+        ("train/fit.py", "from benchmarks import table", "train imports benchmarks, which lies to its right"),
+        ("convert/a.py", "class A:\n    def f(self):\n        import benchmarks.table", "convert imports benchmarks"),
+        ("benchmarks/plot.py", "from tests.benchmarks import handmade", "benchmarks imports the tests"),
+    ],
+)
+def test_the_check_catches(path: str, source: str, message: str) -> None:
+    (line,) = violations(Path(path), source)
+    assert message in line
+    assert line.startswith(f"{path}:")
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("edge/images.py", "import os\nimport numpy as np\nimport cv2, click\nfrom edge.errors import ImageError"),
+        ("edge/images.py", "from . import errors\nfrom .errors import ImageError"),
+        ("edge/interpreter.py", "def f():\n    from tensorflow import lite\n    import tflite_runtime.interpreter"),
+        ("train/fit.py", "import keras\nimport sklearn\nfrom edge import images"),
+        ("convert/export.py", "import tensorflow as tf\nimport train.runs\nimport edge"),
+        ("benchmarks/demo.py", "import convert, train, edge, matplotlib"),
+    ],
+)
+def test_the_check_lets_pass(path: str, source: str) -> None:
+    assert imports_of(source) or source.startswith("from .")
+    assert violations(Path(path), source) == []
+
+
+def test_the_table_of_interpreters_names_the_three_and_tensorflow_last() -> None:
+    modules = [module for module, _ in RUNTIMES]
+    assert [module.partition(".")[0] for module in modules] == ["ai_edge_litert", "tflite_runtime", "tensorflow"]
+    assert all(any(module == name or module.startswith(f"{name}.") for name in INTERPRETERS) for module in modules)
+
+
+@pytest.mark.parametrize("folder", LINE)
+def test_help_answers_without_loading_what_is_heavy(folder: str) -> None:
+    heavy = {"tensorflow", "jax", "torch", "keras", "tf_keras", "sklearn", "matplotlib", "ai_edge_litert"}
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{folder!r}, '--help']\n"
+        f"try:\n    runpy.run_module({folder!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n    assert end.code in (0, None), end.code\n"
+        f"print('LOADED', sorted({heavy!r} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Usage:" in result.stdout
+    assert result.stdout.splitlines()[-1] == "LOADED []"

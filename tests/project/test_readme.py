@@ -1,0 +1,176 @@
+"""What the documents show is there: commands parse and are run by tests, the snippet runs, figures have records."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from benchmarks.report import BEGIN, END
+from tests.project.readme import blocks, commands
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = (README, ROOT / "CONTRIBUTING.md")
+# Program -> where its click command is.
+PROGRAMS = {
+    "fer-edge": ("edge", "cli"),
+    "train": ("train", "main"),
+    "convert": ("convert", "main"),
+    "benchmarks": ("benchmarks", "main"),
+}
+# Installation and the shell: run by the Makefile, by the wheel's tests or by the reader.
+SHELL = (
+    "make demo",
+    "make test",
+    "make lint",
+    "python3 -m venv .venv",
+    ". .venv/bin/activate",
+    ".venv/bin/python -m pytest -m \"not slow\"",
+)  # fmt: skip
+COMMANDS = [command for document in DOCUMENTS for command in commands(document)]
+OWN = [command for command in COMMANDS if command.startswith(("fer-edge ", "python -m "))]
+
+# Command of ours -> the test that runs it (with its own small files in place of the README's).
+RUN_BY: dict[str, str] = {}
+
+
+def _words(command: str) -> tuple[str, list[str]]:
+    """Return the program and its arguments of a command of ours."""
+    words = shlex.split(command)
+    return (words[0], words[1:]) if words[0] == "fer-edge" else (words[2], words[3:])
+
+
+def _parse(program: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parse a command line with the program's own parser, without running it; click's error if it does not parse."""
+    folder, name = PROGRAMS[program]
+    main = getattr(importlib.import_module(f"{folder}.__main__"), name)
+    with monkeypatch.context() as patch:
+        patch.setattr(click.Command, "invoke", lambda self, ctx: None)
+        try:
+            main(arguments, standalone_mode=False)
+        except click.exceptions.Exit as end:  # --help
+            assert end.exit_code == 0
+
+
+def test_the_documents_show_commands_of_all_four_folders() -> None:
+    assert {_words(command)[0] for command in OWN} == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("command", OWN)
+def test_a_command_of_the_documents_parses(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program, arguments = _words(command)
+    monkeypatch.chdir(tmp_path)
+    for word in arguments:
+        if "." in word or "/" in word:
+            _placeholder(Path(word))
+    _parse(program, arguments, monkeypatch)
+
+
+def _placeholder(path: Path) -> None:
+    """Make an empty file, or a folder for a name without a suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix:
+        path.touch()
+    else:
+        path.mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fer-edge image --jsonn photo.jpg",
+        "fer-edge imagine photo.jpg",
+        "python -m train fit fer2014 --out run",
+        "python -m convert runs/lite0 --recipe int7 --dataset synthetic --out exports",
+        "python -m benchmarks report",
+    ],
+)
+def test_a_wrong_command_does_not_parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(click.UsageError):
+        _parse(*_words(command), monkeypatch)
+
+
+def test_every_command_of_the_documents_is_run_by_a_test() -> None:
+    assert sorted(set(OWN)) == sorted(RUN_BY)
+
+
+@pytest.mark.parametrize(("command", "test"), sorted(RUN_BY.items()))
+def test_the_test_that_runs_a_command_exists(command: str, test: str) -> None:
+    file, _, name = test.partition("::")
+    assert re.search(rf"^def {re.escape(name)}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), command
+
+
+def test_every_other_command_is_one_of_the_shell() -> None:
+    others = [command for command in COMMANDS if command not in OWN and command not in SHELL]
+    assert all(command.startswith("pip install ") for command in others), others
+
+
+def test_the_makefile_has_the_targets_that_the_documents_name() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in SHELL:
+        if command.startswith("make "):
+            assert re.search(rf"^{command.removeprefix('make ')}:", makefile, re.MULTILINE), command
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert "make test" in COMMANDS
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^exec make .*\btest$", script, re.MULTILINE)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_extras_that_the_documents_name_exist() -> None:
+    import configparser
+
+    configuration = configparser.RawConfigParser()
+    configuration.read(ROOT / "setup.cfg", encoding="utf-8")
+    known = set(configuration["options.extras_require"])
+    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    named = set(re.findall(r"\[([a-z-]+)\](?!\()", text))
+    assert {"train", "convert", "workstation", "tflite-runtime"} <= named
+    assert named <= known
+
+
+def test_the_snippet_of_the_readme_finds_the_astronauts_face(tmp_path: Path) -> None:
+    import cv2
+    from skimage import data
+
+    (snippet,) = blocks(README.read_text(encoding="utf-8"), "python")
+    cv2.imwrite(str(tmp_path / "photo.jpg"), data.astronaut()[..., ::-1])
+    result = subprocess.run(
+        [sys.executable, "-c", snippet],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"\b(angry|disgust|fear|happy|sad|surprise|neutral)\b", result.stdout)
+
+
+def test_links_of_the_documents_lead_to_files_of_the_tree() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", document.read_text(encoding="utf-8")):
+            assert (ROOT / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_figures_of_the_readme_are_those_of_the_records() -> None:
+    results = ROOT / "results"
+    if results.is_dir():
+        words = ["report", str(results), "--readme", str(README), "--check"]
+        result = subprocess.run(
+            [sys.executable, "-m", "benchmarks", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+    else:  # no record, no figure
+        text = README.read_text(encoding="utf-8")
+        assert text[text.index(BEGIN) + len(BEGIN) : text.index(END)].strip() == ""
