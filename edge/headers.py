@@ -19,7 +19,7 @@ from edge.errors import ImageError
 
 FORMATS = "JPEG, PNG, WebP, BMP, GIF or TIFF"
 
-_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_PNG_MARK_BYTES = 8
 _JPEG_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # frame headers; the three others share the range
 _JPEG_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # in coded data: not a stuffed zero, not a restart marker
 
@@ -51,21 +51,19 @@ def read_header(content: bytes) -> Header:
     Raises:
         ImageError: not one of the formats, damaged, or shorter than it says (the text lacks the file's name).
     """
-    try:
-        if content.startswith(b"\xff\xd8\xff"):
-            return _jpeg(content)
-        if content.startswith(_PNG_MARK):
-            return _png(content)
-        if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-            return _webp(content)
-        if content.startswith((b"GIF87a", b"GIF89a")):
-            return _gif(content)
-        if content.startswith(b"BM"):
-            return _bmp(content)
-        if content.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-            return _tiff(content)
-    except (struct.error, IndexError) as error:
-        raise _ends_early("picture") from error
+    for mark, kind, read in (
+        (rb"\xff\xd8\xff", "JPEG", _jpeg),
+        (rb"\x89PNG\r\n\x1a\n", "PNG", _png),
+        (rb"RIFF....WEBP", "WebP", _webp),
+        (rb"GIF8[79]a", "GIF", _gif),
+        (rb"BM", "BMP", _bmp),
+        (rb"II[*+]\0|MM\0[*+]", "TIFF", _tiff),
+    ):
+        if re.match(mark, content, re.DOTALL):
+            try:
+                return read(content)
+            except (struct.error, IndexError) as error:
+                raise _ends_early(kind) from error
     raise ImageError(f"expected a picture ({FORMATS}); got other content; give a picture or convert it to JPEG or PNG")
 
 
@@ -109,7 +107,7 @@ def _next_jpeg_marker(content: bytes, offset: int) -> tuple[int, int]:
 
 
 def _png(content: bytes) -> Header:
-    offset, orientation, transparent = len(_PNG_MARK), 1, None
+    offset, orientation, transparent = _PNG_MARK_BYTES, 1, None
     width = height = depth = colour = 0
     kind = b""
     while kind != b"IEND":

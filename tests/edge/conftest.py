@@ -1,0 +1,49 @@
+"""Tiny models, built once a session, and a way to run `fer-edge` in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from tests.edge import models
+
+Run = Callable[..., click.testing.Result]
+
+
+@pytest.fixture(scope="session")
+def networks() -> dict[str, bytes]:
+    """The colour network's flatbuffers, by recipe."""
+    return {recipe: models.flatbuffer(recipe) for recipe in ("float32", "qat-int8")}
+
+
+@pytest.fixture(scope="session")
+def model_paths(networks: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The colour network's model files, by recipe."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = {}
+    for recipe, network in networks.items():
+        paths[recipe] = folder / f"colours-{recipe}.tflite"
+        contract = dataclasses.replace(models.CONTRACT, recipe=recipe)
+        paths[recipe].write_bytes(models.packed(network, contract))
+    return paths
+
+
+@pytest.fixture(scope="session")
+def int8_path(model_paths: dict[str, Path]) -> Path:
+    """The colour network in int8."""
+    return model_paths["qat-int8"]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run `fer-edge` with arguments; stdout and stderr are kept apart."""
+    from edge.__main__ import cli
+
+    def invoke(*arguments: object) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(cli, [str(argument) for argument in arguments], prog_name="fer-edge")
+
+    return invoke

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.contract import CropSpec
+from edge.preprocess import crop_face, crop_square, fit, fit_face
+
+PLAIN = CropSpec(side_scale=1.0)
+
+
+def gradient(height: int, width: int) -> np.ndarray:
+    """Return a picture whose red is the column and whose green is the row."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[:, :, 0] = np.arange(width)
+    picture[:, :, 1] = np.arange(height)[:, np.newaxis]
+    return picture
+
+
+def test_shrinking_averages_the_pixels() -> None:
+    picture = np.array([[0, 100], [100, 200]], np.uint8)
+    assert fit(picture, 1, 1).tolist() == [[[100, 100, 100]]]
+
+
+def test_growing_interpolates_and_the_same_size_changes_nothing() -> None:
+    picture = gradient(4, 4)
+    assert np.array_equal(fit(picture, 4, 4), picture)
+    row = fit(np.array([[0, 100]], np.uint8), 1, 4)[0, :, 0]
+    assert row.tolist() == [0, 25, 75, 100]
+
+
+def test_grey_is_repeated_into_three_channels_not_renamed() -> None:
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    colour = fit(grey, 3, 4)
+    assert colour.shape == (3, 4, 3)
+    assert all(np.array_equal(colour[:, :, channel], grey) for channel in range(3))
+
+
+@pytest.mark.parametrize(
+    "picture", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros(4, np.uint8)]
+)
+def test_another_type_or_shape_is_refused(picture: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected a uint8 picture of shape \(h, w\) or \(h, w, 3\); got"):
+        fit(picture, 2, 2)
+
+
+def test_a_size_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="positive size; got 0 x 2"):
+        fit(gradient(2, 2), 0, 2)
+
+
+def test_the_crop_is_the_square_about_the_boxs_centre() -> None:
+    face = crop_face(gradient(100, 100), (40, 30, 50, 50), PLAIN, 20, 20)  # 10 x 20: a square of 20 about (45, 40)
+    assert face[0, 0].tolist() == [35, 30, 0]
+    assert face[-1, -1].tolist() == [54, 49, 0]
+
+
+def test_scale_and_offset_move_the_square() -> None:
+    spec = CropSpec(side_scale=2.0, offset_x=0.25, offset_y=-0.25)
+    assert crop_square((40, 40, 60, 60), spec) == (40, 20, 40)
+    assert crop_square((40, 40, 60, 60), PLAIN) == (40, 40, 20)
+
+
+def test_beyond_the_picture_the_border_is_repeated() -> None:
+    face = crop_face(gradient(100, 100), (-10, -5, 10, 15), PLAIN, 20, 20)
+    assert face[:, :11, 0].max() == 0 and face[0, 11, 0] == 1
+    assert face[:6, :, 1].max() == 0 and face[6, 0, 1] == 1
+    corner = crop_face(gradient(100, 100), (90, 90, 110, 110), PLAIN, 20, 20)
+    assert corner[-1, -1].tolist() == [99, 99, 0]
+
+
+def test_the_training_resolution_takes_the_sharpness_that_training_did_not_see() -> None:
+    stripes = np.zeros((96, 96, 3), np.uint8)
+    stripes[:, ::2] = 255
+    blurred = crop_face(stripes, (0, 0, 96, 96), CropSpec(side_scale=1.0, resolution_px=48), 96, 96)
+    sharp = crop_face(stripes, (0, 0, 96, 96), PLAIN, 96, 96)
+    assert blurred.std() < 1 and sharp.std() > 120
+    assert np.array_equal(blurred, fit_face(stripes, CropSpec(side_scale=1.0, resolution_px=48), 96, 96))
+
+
+@pytest.mark.parametrize("box", [(5, 5, 5, 9), (5, 9, 9, 5), (0, 0, float("nan"), 5), (0, 0, float("inf"), 5)])
+def test_a_box_without_area_is_refused(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ValueError, match="expected a box"):
+        crop_face(gradient(20, 20), box, PLAIN, 8, 8)
+
+
+def test_a_box_outside_the_picture_is_refused_and_one_that_touches_it_is_not() -> None:
+    with pytest.raises(ValueError, match="expected a box inside the 20 x 20 picture"):
+        crop_face(gradient(20, 20), (20, 0, 30, 10), PLAIN, 8, 8)
+    assert crop_face(gradient(20, 20), (19, 0, 29, 10), PLAIN, 8, 8).shape == (8, 8, 3)
+
+
+def test_a_grey_picture_is_refused_by_crop() -> None:
+    with pytest.raises(ValueError, match=r"shape \(h, w, 3\)"):
+        crop_face(np.zeros((20, 20), np.uint8), (0, 0, 9, 9), PLAIN, 8, 8)

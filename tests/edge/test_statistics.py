@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, per_class, weighted_f1
+
+TRUE = np.array([0, 0, 0, 1, 1, 2])
+PREDICTED = np.array([0, 0, 1, 1, 1, 0])
+
+
+def test_rows_are_the_truth_and_columns_the_predictions() -> None:
+    assert confusion_matrix(TRUE, PREDICTED, 3).tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+
+
+def test_figures_worked_out_by_hand() -> None:
+    confusion = confusion_matrix(TRUE, PREDICTED, 3)
+    scores = per_class(confusion, ("a", "b", "c"))
+    assert accuracy(confusion) == pytest.approx(4 / 6)
+    assert scores["a"] == {"precision": 2 / 3, "recall": 2 / 3, "f1": pytest.approx(2 / 3), "support": 3}
+    assert scores["b"] == {"precision": 2 / 3, "recall": 1.0, "f1": pytest.approx(0.8), "support": 2}
+    assert scores["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
+    assert macro_f1(confusion) == pytest.approx((2 / 3 + 0.8) / 3)
+    assert weighted_f1(confusion) == pytest.approx((3 * 2 / 3 + 2 * 0.8) / 6)
+
+
+@pytest.mark.parametrize("used", [7, 4])
+def test_figures_are_scikit_learns_also_where_classes_do_not_occur(used: int) -> None:
+    generator = np.random.default_rng(used)
+    true, predicted = generator.integers(0, used, 500), generator.integers(0, used, 500)
+    confusion = confusion_matrix(true, predicted, 7)
+    assert accuracy(confusion) == pytest.approx(metrics.accuracy_score(true, predicted))
+    assert macro_f1(confusion) == pytest.approx(metrics.f1_score(true, predicted, average="macro"))
+    assert weighted_f1(confusion) == pytest.approx(metrics.f1_score(true, predicted, average="weighted"))
+
+
+def test_lists_that_do_not_match_or_reach_beyond_the_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"equal length; got shapes \(6,\) and \(5,\)"):
+        confusion_matrix(TRUE, PREDICTED[:5], 3)
+    with pytest.raises(ValueError, match=r"classes 0\.\.1; got 0\.\.2"):
+        confusion_matrix(TRUE, PREDICTED, 2)
+    with pytest.raises(ValueError, match="non-empty"):
+        confusion_matrix(np.array([], int), np.array([], int), 2)
+    with pytest.raises(ValueError, match="expected 3 class names; got 2"):
+        per_class(confusion_matrix(TRUE, PREDICTED, 3), ("a", "b"))
+
+
+def test_the_interval_of_a_share_is_the_binomials() -> None:
+    correct = np.arange(1000) < 650
+    low, high = bootstrap_interval(correct, seed=0)
+    deviation = (0.65 * 0.35 / 1000) ** 0.5
+    assert low == pytest.approx(0.65 - 1.96 * deviation, abs=0.003)
+    assert high == pytest.approx(0.65 + 1.96 * deviation, abs=0.003)
+
+
+def test_the_interval_repeats_with_its_seed_and_changes_with_it() -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    assert bootstrap_interval(values, 1) == bootstrap_interval(values, 1)
+    assert bootstrap_interval(values, 1) != bootstrap_interval(values, 2)
+
+
+def test_the_median_is_not_moved_by_one_wild_value() -> None:
+    values = np.array([1.0] * 50 + [1e6])
+    assert bootstrap_interval(values, 0, statistic="median") == (1.0, 1.0)
+    assert bootstrap_interval(values, 0)[1] > 1e3
+
+
+@pytest.mark.parametrize("values", [[], [1.0, float("nan")]])
+def test_an_interval_of_nothing_or_of_nan_is_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="non-empty list of finite numbers"):
+        bootstrap_interval(np.array(values), 0)
