@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.report import BEGIN, END
 from tests.project.readme import blocks, commands
+from tests.project.test_chain import ELSEWHERE, own_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -37,10 +38,6 @@ SHELL = (
 )  # fmt: skip
 COMMANDS = [command for document in DOCUMENTS for command in commands(document)]
 OWN = [command for command in COMMANDS if command.startswith(("fer-edge ", "python -m "))]
-
-# Command of ours -> the test that runs it (with its own small files in place of the README's).
-RUN_BY: dict[str, str] = {}
-
 
 def _words(command: str) -> tuple[str, list[str]]:
     """Return the program and its arguments of a command of ours."""
@@ -99,13 +96,8 @@ def test_a_wrong_command_does_not_parse(command: str, monkeypatch: pytest.Monkey
 
 
 def test_every_command_of_the_documents_is_run_by_a_test() -> None:
-    assert sorted(set(OWN)) == sorted(RUN_BY)
-
-
-@pytest.mark.parametrize(("command", "test"), sorted(RUN_BY.items()))
-def test_the_test_that_runs_a_command_exists(command: str, test: str) -> None:
-    file, _, name = test.partition("::")
-    assert re.search(rf"^def {re.escape(name)}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), command
+    run = {command for command in own_commands() if command not in ELSEWHERE}
+    assert set(OWN) - run == set(ELSEWHERE)
 
 
 def test_every_other_command_is_one_of_the_shell() -> None:
