@@ -33,6 +33,7 @@ HAAR_NAME = "haarcascade_frontalface_default.xml"
 DETECTION_SIDE_PX = 640
 MIN_SCORE = 0.6  # of both detectors; at 0.5 YuNet takes a cup of coffee (scikit-image's `coffee`) for a face
 _YUNET_NMS_THRESHOLD = 0.3
+_PROBE_SIZE = (64, 64)  # of the black picture that tells YuNet's network from others
 
 _HAAR_SCALE_FACTOR = 1.1
 _HAAR_MIN_NEIGHBOURS = 5
@@ -88,11 +89,11 @@ class YuNet:
                 "onnx",
                 np.frombuffer(content, np.uint8),
                 np.empty(0, np.uint8),
-                (side_px, side_px),
+                _PROBE_SIZE,
                 MIN_SCORE,
                 _YUNET_NMS_THRESHOLD,
             )
-            self._network.detect(np.zeros((side_px, side_px, 3), np.uint8))  # a network of another kind fails here
+            self._network.detect(np.zeros((*_PROBE_SIZE, 3), np.uint8))  # a network of another kind fails here
         except (cv2.error, SystemError) as error:
             raise DetectorError(
                 f"{path}: expected YuNet's ONNX file ({YUNET_NAME}); got one that OpenCV {cv2.__version__} cannot run; "

@@ -43,7 +43,8 @@ def run() -> Run:
     """Run `fer-edge` with arguments; stdout and stderr are kept apart."""
     from edge.__main__ import cli
 
-    def invoke(*arguments: object) -> click.testing.Result:
-        return click.testing.CliRunner().invoke(cli, [str(argument) for argument in arguments], prog_name="fer-edge")
+    def invoke(*arguments: object, env: dict[str, str] | None = None) -> click.testing.Result:
+        words = [str(argument) for argument in arguments]
+        return click.testing.CliRunner().invoke(cli, words, prog_name="fer-edge", env=env)
 
     return invoke

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from edge.detectors import DETECTION_SIDE_PX, YUNET_NAME, Detector, Haar, YuNet, from_haar, load_detector
+from edge.errors import DetectorError
+from edge.files import sha256_of
+from edge.images import read_image
+
+# Boxes drawn by hand around each face, forehead to chin and ear to ear: (left, top, right, bottom).
+FACES = {
+    "grace_hopper.jpg": [(180, 118, 358, 335)],
+    "coral_face.jpg": [(258, 50, 352, 175), (134, 88, 226, 204), (440, 118, 491, 186), (6, 104, 50, 160)],
+    "astronaut": [(178, 64, 268, 176)],
+}
+
+
+@pytest.fixture(scope="module")
+def yunet_path(shared_data: Path) -> Path:
+    return shared_data / "detectors" / YUNET_NAME
+
+
+@pytest.fixture(scope="module")
+def pictures(shared_data: Path) -> dict[str, np.ndarray]:
+    names = [name for name in FACES if name.endswith(".jpg")]
+    return {**{name: read_image(shared_data / "photos" / name) for name in names}, "astronaut": data.astronaut()}
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Return intersection over union."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0, width) * max(0, height)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def check(detector: Detector, picture: np.ndarray, faces: Sequence[tuple[int, ...]], least: float) -> None:
+    """Check that the detections are these faces, one each, the largest first."""
+    found = detector.detect(picture)
+    assert len(found) == len(faces), found
+    for detection, face in zip(found, faces, strict=True):
+        assert overlap(detection.box, face) > least, (detection, face)
+        assert 0.6 <= detection.score <= 1
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_yunet_finds_every_face_large_or_small_and_nothing_else(
+    name: str, pictures: dict[str, np.ndarray], yunet_path: Path
+) -> None:
+    check(YuNet(yunet_path), pictures[name], FACES[name], 0.75)
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_haar_finds_the_frontal_faces_and_nothing_else_in_yunets_convention(
+    name: str, pictures: dict[str, np.ndarray]
+) -> None:
+    check(Haar(), pictures[name], FACES[name], 0.55)
+
+
+@pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
+def test_pictures_without_a_face_give_none(name: str, yunet_path: Path) -> None:
+    picture = getattr(data, name)()
+    assert YuNet(yunet_path).detect(picture) == ()
+    assert Haar().detect(picture) == ()
+
+
+@pytest.mark.parametrize("kind", ["yunet", "haar"])
+def test_boxes_in_large_pictures_are_in_their_own_pixels(
+    kind: str, pictures: dict[str, np.ndarray], yunet_path: Path
+) -> None:
+    detector: Detector = YuNet(yunet_path) if kind == "yunet" else Haar()
+    large = pictures["astronaut"].repeat(3, axis=0).repeat(4, axis=1)
+    left, top, right, bottom = FACES["astronaut"][0]
+    found = detector.detect(large)
+    assert len(found) == 1
+    assert overlap(found[0].box, (4 * left, 3 * top, 4 * right, 3 * bottom)) > 0.5
+
+
+def test_a_higher_detection_side_finds_the_smaller_face(pictures: dict[str, np.ndarray], yunet_path: Path) -> None:
+    wide = np.full((600, 8000, 3), 90, np.uint8)
+    wide[40:552, 3000:3512] = pictures["astronaut"]
+    assert YuNet(yunet_path).detect(wide) == ()
+    assert len(YuNet(yunet_path, side_px=4000).detect(wide)) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (7, 5), (33, 31)])
+def test_pictures_of_any_shape_are_looked_at(shape: tuple[int, int], yunet_path: Path) -> None:
+    picture = np.zeros((*shape, 3), np.uint8)
+    assert YuNet(yunet_path).detect(picture) == ()
+    assert Haar().detect(picture) == ()
+
+
+def test_one_detector_takes_pictures_of_changing_size(pictures: dict[str, np.ndarray], yunet_path: Path) -> None:
+    detector = YuNet(yunet_path)
+    first = detector.detect(pictures["coral_face.jpg"])
+    detector.detect(pictures["astronaut"])
+    assert detector.detect(pictures["coral_face.jpg"]) == first
+
+
+def test_haars_square_becomes_yunets_box() -> None:
+    assert from_haar(100, 200, 1000) == pytest.approx((190, 177.5, 1006, 1248.5))
+
+
+def test_another_type_or_shape_is_refused(yunet_path: Path) -> None:
+    for detector in (YuNet(yunet_path), Haar()):
+        with pytest.raises(ValueError, match=r"expected a uint8 RGB picture of shape \(h, w, 3\); got float32"):
+            detector.detect(np.zeros((64, 64, 3), np.float32))
+
+
+def test_auto_takes_haar_until_yunet_is_there(
+    yunet_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_EDGE_CACHE", str(tmp_path))
+    assert load_detector().name == "haar"
+    assert load_detector(model=yunet_path).name == "yunet"
+    with pytest.raises(DetectorError, match="expected YuNet's ONNX file; got no such file; fetch it with"):
+        load_detector("yunet")
+    (tmp_path / YUNET_NAME).write_bytes(yunet_path.read_bytes())
+    assert load_detector().name == "yunet"
+    assert load_detector("yunet").name == "yunet"
+    assert load_detector("haar").name == "haar"
+
+
+def test_another_file_is_allowed_by_name_but_not_in_the_cache(
+    yunet_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_EDGE_CACHE", str(tmp_path))
+    other = tmp_path / YUNET_NAME
+    other.write_bytes(yunet_path.read_bytes() + b"\xa2\x06\x00")  # an unknown, empty protobuf field: the same network
+    came = sha256_of(other)[:12]
+    assert load_detector(model=other).name == "yunet"
+    with pytest.raises(DetectorError, match=rf"expected sha256 8f2383e4dd3c\.\.\.; got {came}\.\.\.; fetch it again"):
+        load_detector()
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", bytes(1000)])
+def test_a_file_that_is_no_yunet_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(DetectorError, match=r"x\.onnx: expected YuNet's ONNX file"):
+        YuNet(tmp_path / "x.onnx")
+
+
+def test_a_truncated_yunet_is_refused(yunet_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(yunet_path.read_bytes()[:100_000])
+    with pytest.raises(DetectorError, match=r"x\.onnx: expected YuNet's ONNX file"):
+        YuNet(tmp_path / "x.onnx")
+
+
+def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a detector auto, yunet or haar; got 'blaze'"):
+        load_detector("blaze")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected no detector model with haar"):
+        load_detector("haar", tmp_path)
+    with pytest.raises(ValueError, match="32 pixels or more; got 8"):
+        Haar(side_px=8)
+    assert DETECTION_SIDE_PX >= 32
+
+
+def test_an_opencv_without_the_cascade_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2, "CascadeClassifier")
+    with pytest.raises(DetectorError, match="expected an OpenCV with haarcascade_frontalface_default"):
+        Haar()

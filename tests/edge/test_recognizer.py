@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge
+from edge.detectors import Detection
+from edge.interpreter import Classifier
+from edge.modelfile import read_model
+from edge.recognizer import Recognizer
+from tests.edge import models
+
+
+class Fixed:
+    """A detector that always finds the same."""
+
+    name = "fixed"
+
+    def __init__(self, *found: Detection) -> None:
+        self._found = found
+
+    def detect(self, image: np.ndarray) -> tuple[Detection, ...]:
+        return self._found
+
+
+def recognizer(path: Path, *found: Detection) -> Recognizer:
+    return Recognizer(Classifier(read_model(path)), Fixed(*found))
+
+
+def test_each_face_is_cropped_from_its_own_box(int8_path: Path) -> None:
+    picture = np.zeros((100, 200, 3), np.uint8)
+    picture[10:50, 10:50], picture[60:90, 150:180] = models.RED, models.BLUE
+    reading = recognizer(int8_path, Detection((10.2, 9.8, 50, 50), 0.9), Detection((150, 60, 180, 90), 0.7))(picture)
+    assert (reading.width, reading.height) == (200, 100)
+    assert [face.emotion for face in reading.faces] == ["angry", "sad"]
+    assert [face.box for face in reading.faces] == [(10, 10, 50, 50), (150, 60, 180, 90)]
+    assert [face.detection_score for face in reading.faces] == [0.9, 0.7]
+    assert sum(reading.faces[0].probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert set(reading.latency_ms) == {"detect", "crop", "infer"}
+    assert all(ms >= 0 for ms in reading.latency_ms.values())
+
+
+def test_a_box_at_the_border_is_clipped_but_the_crop_is_not(int8_path: Path) -> None:
+    picture = np.zeros((60, 60, 3), np.uint8)
+    picture[:, 0] = models.GREEN  # the only column that the left part of the crop can repeat
+    reading = recognizer(int8_path, Detection((-30, 20, 1, 51), 0.9))(picture)
+    assert reading.faces[0].box == (0, 20, 1, 51)
+    assert reading.faces[0].emotion == "happy"
+
+
+def test_a_box_outside_the_picture_is_no_face(int8_path: Path) -> None:
+    picture = np.zeros((60, 60, 3), np.uint8)
+    assert recognizer(int8_path, Detection((70, 10, 90, 30), 0.9))(picture).faces == ()
+
+
+def test_no_detection_is_an_empty_reading(int8_path: Path) -> None:
+    reading = recognizer(int8_path)(np.zeros((60, 60, 3), np.uint8))
+    assert reading.faces == ()
+    assert reading.to_dict("a.png", 1.0)["faces"] == []
+
+
+def test_readings_are_frozen(int8_path: Path) -> None:
+    reading = recognizer(int8_path, Detection((0, 0, 40, 40), 0.9))(np.zeros((60, 60, 3), np.uint8))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        reading.faces[0].emotion = "happy"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        reading.faces[0].probabilities["happy"] = 1.0  # type: ignore[index]
+
+
+def test_the_json_has_the_documented_fields_only(int8_path: Path) -> None:
+    reading = recognizer(int8_path, Detection((0, 0, 40, 40), 0.9))(np.zeros((60, 80, 3), np.uint8))
+    document = reading.to_dict("a.png", 2.5)
+    assert list(document) == ["image", "width", "height", "faces", "latency_ms"]
+    assert list(document["latency_ms"]) == ["decode", "detect", "crop", "infer"]
+    assert document["latency_ms"]["decode"] == 2.5
+    assert list(document["faces"][0]) == ["box", "detection_score", "emotion", "probabilities"]
+    assert list(document["faces"][0]["probabilities"]) == list(models.CONTRACT.labels)
+
+
+@pytest.mark.parametrize(
+    "picture", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5, 3)), [[0]], None]
+)
+def test_what_is_no_rgb_picture_is_refused(int8_path: Path, picture: object) -> None:
+    with pytest.raises(ValueError, match=r"expected a uint8 RGB picture of shape \(height, width, 3\); got"):
+        recognizer(int8_path)(picture)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected a picture with pixels"):
+        recognizer(int8_path)(np.zeros((0, 5, 3), np.uint8))
+
+
+def test_load_puts_the_pieces_together_from_files(int8_path: Path) -> None:
+    loaded = edge.load(int8_path, detector="haar", threads=2)
+    assert loaded.detector.name == "haar"
+    assert loaded.classifier.threads == 2
+    assert loaded.classifier.model.path == int8_path
+
+
+def test_the_public_names_arrive_on_first_use_and_others_do_not() -> None:
+    assert {"load", "Face", "Reading", "EMOTIONS", "EdgeError"} <= set(dir(edge))
+    for name in edge.__all__:
+        assert getattr(edge, name) is not None
+    with pytest.raises(AttributeError, match="module 'edge' has no attribute 'loda'"):
+        edge.loda  # noqa: B018
