@@ -16,6 +16,7 @@ from edge.errors import DataError
 from edge.records import read_record
 
 _REMEDY = "write it again with `fer-edge benchmark ... --record`"
+_CONVERSION = {"schema": 1, "kind": "conversion"}
 
 
 @dataclass(frozen=True, order=True)
@@ -117,12 +118,37 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """What `python -m convert` found in the file that it wrote.
+
+    Attributes:
+        operators: operator -> count in the whole file; `outside` those that XNNPACK leaves to slower kernels, and
+            `floats` those that compute in float.
+        partitions: pieces into which XNNPACK cuts the graph; 1 is best.
+        agreement: part of the data -> share (0..1) of samples where the file gives the class of the network that it
+            was exported from (for INT8: with fake quantization).
+    """
+
+    path: Path
+    name: str
+    recipe: str
+    sha256: str
+    size_bytes: int
+    operators: Mapping[str, int]
+    outside: Mapping[str, int]
+    floats: Mapping[str, int]
+    partitions: int
+    agreement: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that was read; `latencies` holds both models of an interleaved record."""
 
     latencies: tuple[Latency, ...]
     ratios: tuple[Ratio, ...]
     accuracies: tuple[Accuracy, ...]
+    conversions: tuple[Conversion, ...]
 
 
 def record_files(paths: Iterable[Path]) -> list[Path]:
@@ -146,7 +172,7 @@ def record_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_evidence(paths: Iterable[Path]) -> Evidence:
-    """Return what the records in files and folders say.
+    """Return what the records and conversion reports in files and folders say.
 
     Raises:
         DataError: a path is missing, a file is no record of schema 1, or one of its fields has the wrong type or
@@ -155,7 +181,12 @@ def read_evidence(paths: Iterable[Path]) -> Evidence:
     latencies: list[Latency] = []
     ratios: list[Ratio] = []
     accuracies: list[Accuracy] = []
+    conversions: list[Conversion] = []
     for path in record_files(paths):
+        report = _conversion_report(path)
+        if report is not None:
+            conversions.append(_conversion(report))
+            continue
         record = _Fields(path, "", read_record(path))
         if record.text("kind") == "accuracy":
             accuracies.append(_accuracy(record))
@@ -164,7 +195,7 @@ def read_evidence(paths: Iterable[Path]) -> Evidence:
             if "against" in record.values:
                 ratios.append(_ratio(record))
                 latencies.append(_latency(record, record.block("against")))
-    return Evidence(tuple(latencies), tuple(ratios), tuple(accuracies))
+    return Evidence(tuple(latencies), tuple(ratios), tuple(accuracies), tuple(conversions))
 
 
 @dataclass(frozen=True)
@@ -208,6 +239,11 @@ class _Fields:
         if not isinstance(value, list) or len(value) != count or not all(isinstance(x, int | float) for x in value):
             raise self.fail(key, f"{count} numbers")
         return tuple(float(x) for x in value)
+
+    def counts(self, key: str) -> dict[str, int]:
+        """Return an object of names and whole numbers."""
+        block = self.block(key)
+        return {name: block.whole(name, low=0) for name in block.values}
 
     def block(self, key: str) -> _Fields:
         """Return the object under `key`."""
@@ -309,4 +345,30 @@ def _accuracy(record: _Fields) -> Accuracy:
         weighted_f1=record.number("weighted_f1", high=1.0),
         correct=tuple(character == "1" for character in correct),
         predictions=predictions,
+    )
+
+
+def _conversion_report(path: Path) -> _Fields | None:
+    """Return the file's fields if it is a conversion report; None for all else, which `read_record` judges."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    is_report = isinstance(values, dict) and {key: values.get(key) for key in _CONVERSION} == _CONVERSION
+    return _Fields(path, "", values) if is_report else None
+
+
+def _conversion(report: _Fields) -> Conversion:
+    inspection, parts = report.block("inspection"), report.block("parts")
+    return Conversion(
+        path=report.path,
+        name=report.block("source").text("name"),
+        recipe=report.text("recipe"),
+        sha256=report.text("sha256"),
+        size_bytes=report.whole("size_bytes"),
+        operators=inspection.counts("operators"),
+        outside=inspection.counts("outside"),
+        floats=inspection.counts("float_operators"),
+        partitions=inspection.whole("partitions", low=0),
+        agreement={name: parts.block(name).number("agreement_with_network", high=1.0) for name in parts.values},
     )

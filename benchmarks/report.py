@@ -6,11 +6,11 @@ Every figure comes from a `Table`, which comes from records.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.evidence import Ratio
-from benchmarks.table import HEADINGS, Table
+from benchmarks.evidence import Conversion, Ratio
+from benchmarks.table import HEADINGS, MISSING, Table, size_text
 from edge.errors import DataError
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -22,6 +22,9 @@ NOTES = (
     "milliseconds. Speed-up: median of time ratios to the float32 file over interleaved pairs, with its 95 % interval."
 )
 _PAIR_HEADINGS = ("Model", "Against", "Times faster (95 %)", "p10 to p90", "Pairs", "Threads", "Runtime", "Machine")
+_CONVERSION_HEADINGS = (
+    "Model", "Recipe", "Size", "Operators", "Partitions", "Outside XNNPACK", "In float", "Agreement with the network",
+)  # fmt: skip
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d232b; --paper: #fff; --line: #d9dee5; --soft: #f4f6f9; --quiet: #5b6672; }
 @media (prefers-color-scheme: dark) {
@@ -47,11 +50,8 @@ code { overflow-wrap: anywhere; }
 
 
 def markdown(table: Table) -> str:
-    """Return the results and the speed comparisons as Markdown tables with their notes."""
-    parts = [_markdown_table(HEADINGS, [row.cells() for row in table.rows])]
-    others = _pair_rows(table.ratios)
-    if others:
-        parts.append(_markdown_table(_PAIR_HEADINGS, others))
+    """Return the results, the speed comparisons and the conversions as Markdown tables with their notes."""
+    parts = [_markdown_table(headings, rows) for _, headings, rows in _tables(table)]
     parts.append(NOTES)
     return "\n\n".join(parts) + "\n"
 
@@ -65,8 +65,9 @@ def markdown_page(table: Table, has_plot: bool, sources: Sequence[Path]) -> str:
 def html_page(table: Table, plot_svg: str | None, sources: Sequence[Path]) -> str:
     """Return report.html: the same tables with the plot inlined; no script, no file and no address outside it."""
     figure = plot_svg or "<p>No model has both an accuracy and a latency record from one machine.</p>"
-    pairs = _pair_rows(table.ratios)
-    second = f"<h2>Interleaved pairs</h2>\n{_html_table(_PAIR_HEADINGS, pairs)}" if pairs else ""
+    tables = "\n".join(
+        f"<h2>{html.escape(title)}</h2>\n{_html_table(headings, rows)}" for title, headings, rows in _tables(table)
+    )
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -76,9 +77,7 @@ def html_page(table: Table, plot_svg: str | None, sources: Sequence[Path]) -> st
 <h1>Accuracy against latency</h1>
 <p class="quiet">{html.escape(_sources_line(table, sources))}</p>
 <figure>{figure}</figure>
-<h2>Results</h2>
-{_html_table(HEADINGS, [row.cells() for row in table.rows])}
-{second}
+{tables}
 <p class="quiet">{html.escape(NOTES)}</p>
 </html>
 """
@@ -103,6 +102,36 @@ def with_block(readme: str, block: str, name: str = "README.md") -> str:
     before, rest = readme.split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}\n{block}{END}{after}"
+
+
+def _tables(table: Table) -> list[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
+    """Return title, headings and rows of each table that has rows."""
+    tables: list[tuple[str, Sequence[str], list[tuple[str, ...]]]] = [
+        ("Results", HEADINGS, [row.cells() for row in table.rows]),
+        ("Interleaved pairs", _PAIR_HEADINGS, _pair_rows(table.ratios)),
+        ("Conversions", _CONVERSION_HEADINGS, _conversion_rows(table.conversions)),
+    ]
+    return [(title, headings, rows) for title, headings, rows in tables if rows]
+
+
+def _conversion_rows(conversions: Sequence[Conversion]) -> list[tuple[str, ...]]:
+    return [
+        (
+            conversion.name,
+            conversion.recipe,
+            size_text(conversion.size_bytes),
+            str(sum(conversion.operators.values())),
+            str(conversion.partitions),
+            _counts_text(conversion.outside),
+            _counts_text(conversion.floats) if conversion.floats != conversion.operators else "all",
+            ", ".join(f"{100 * share:.2f} % on {part}" for part, share in conversion.agreement.items()) or MISSING,
+        )
+        for conversion in conversions
+    ]
+
+
+def _counts_text(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
 
 
 def _pair_rows(ratios: Sequence[Ratio]) -> list[tuple[str, ...]]:

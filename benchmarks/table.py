@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.evidence import Accuracy, Data, Evidence, Latency, Model, Ratio, Setting
+from benchmarks.evidence import Accuracy, Conversion, Data, Evidence, Latency, Model, Ratio, Setting
 from benchmarks.paired import Drop, compare
 from edge.errors import DataError
 
@@ -64,10 +64,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows in reading order, every speed comparison, and the records that newer ones replaced."""
+    """The rows in reading order, every speed comparison and conversion, and the records that newer ones replaced."""
 
     rows: tuple[Row, ...]
     ratios: tuple[Ratio, ...]
+    conversions: tuple[Conversion, ...]
     replaced: tuple[Path, ...]
 
 
@@ -99,9 +100,14 @@ def build(evidence: Evidence) -> Table:
         )
         for source, accuracy, latency in _join(accuracies, latencies)
     ]
-    kept = {record.path for records in (accuracies, latencies, ratios) for record in records}
+    kept = {record.path for records in (accuracies, latencies, ratios, evidence.conversions) for record in records}
     read = {record.path for records in vars(evidence).values() for record in records}
-    return Table(tuple(sorted(rows, key=_reading_order)), tuple(ratios), tuple(sorted(read - kept)))
+    return Table(
+        rows=tuple(sorted(rows, key=_reading_order)),
+        ratios=tuple(ratios),
+        conversions=tuple(sorted(evidence.conversions, key=lambda c: (c.name, c.recipe != FLOAT, c.recipe))),
+        replaced=tuple(sorted(read - kept)),
+    )
 
 
 def size_text(size_bytes: int) -> str:

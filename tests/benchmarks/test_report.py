@@ -30,6 +30,23 @@ def test_markdown_holds_one_line_a_row_under_the_headings(float_and_int8: Path) 
     assert lines[3].startswith("| lite0 | qat-int8 | 3.60 MB | fer2013 PrivateTest (10) | 70.00 % (50.0 to 85.0) |")
 
 
+def test_conversion_reports_have_their_table(float_and_int8: Path, write: Write) -> None:
+    floats = {"operators": {"CONV_2D": 57}, "partitions": 1, "outside": {}, "float_operators": {"CONV_2D": 57}}
+    write(handmade.conversion("qat-int8"), handmade.conversion("float32", inspection=floats))
+    lines = markdown(_table(float_and_int8)).splitlines()
+    assert lines[-4:-2] == [
+        "| lite0 | float32 | 13.50 MB | 57 | 1 | none | all | 99.55 % on PublicTest |",
+        "| lite0 | qat-int8 | 3.60 MB | 60 | 1 | 2 QUANTIZE, 1 SOFTMAX | none | 99.55 % on PublicTest |",
+    ]
+
+
+def test_a_damaged_conversion_report_is_named(write: Write) -> None:
+    report = handmade.conversion("qat-int8")
+    report["inspection"]["outside"] = {"QUANTIZE": "two"}
+    with pytest.raises(DataError, match=r"0-conversion\.json: inspection\.outside\.QUANTIZE: expected a whole number"):
+        _table(write(report))
+
+
 def test_a_name_cannot_break_the_markdown_table(write: Write) -> None:
     record = handmade.latency("float32", 6.0)
     record["machine"]["model"] = "CPU | two"
