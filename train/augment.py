@@ -95,7 +95,11 @@ def warp(images: np.ndarray, matrices: np.ndarray, height: int, width: int) -> n
     out = np.empty((len(images), height, width, 3), np.uint8)
     for image, matrix, place in zip(images, maps, out, strict=True):
         moved = cv2.warpAffine(
-            image, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+            image,
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
         place[...] = moved[..., None] if moved.ndim == 2 else moved
     return out

@@ -1,7 +1,7 @@
 """Backbones by name, all from raw pictures (0–255) to logits with the same normalization (x − 128)/128.
 
-Every model is ``Input -> Rescaling(1/128, −1) -> backbone -> pooling -> Dropout -> Dense "logits"``; the converter turns
-that Rescaling into the fixed input quantizer (scale 1/128, zero point 128), so it costs nothing on the device.
+Every model is ``Input -> Rescaling(1/128, −1) -> backbone -> pooling -> Dropout -> Dense "logits"``; the converter
+turns that Rescaling into the fixed input quantizer (scale 1/128, zero point 128), so it costs nothing on the device.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def _lite0(x: keras.KerasTensor, weights: str | None) -> keras.KerasTensor:
 
 
 def _b0(x: keras.KerasTensor, weights: str | None) -> keras.KerasTensor:
-    application = keras.applications.EfficientNetB0(
-        include_top=False, weights=weights, input_shape=tuple(x.shape[1:])
-    )
+    application = keras.applications.EfficientNetB0(include_top=False, weights=weights, input_shape=tuple(x.shape[1:]))
     # From the stem's padding on: the application's own Rescaling and Normalization are replaced by ours.
     stem = application.get_layer("stem_conv_pad")
     body = keras.Model(stem.input, application.output, name="efficientnet_b0")

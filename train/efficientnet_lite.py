@@ -1,7 +1,7 @@
 """EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excite, with ReLU6, made for integer arithmetic.
 
 Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite
-variant from the TensorFlow TPU repository (models/official/efficientnet/lite): stem and head keep their width and depth.
+variant from the TensorFlow TPU repository (models/official/efficientnet/lite): stem and head keep their size.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def _block(x: keras.KerasTensor, filters_in: int, stage: Stage, stride: int, nam
     shortcut = x
     if stage.expansion != 1:
         x = _conv(x, filters_in * stage.expansion, 1, 1, f"{name}_expand")
-    x = layers.DepthwiseConv2D(
-        stage.kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_dw_conv"
-    )(x)
+    x = layers.DepthwiseConv2D(stage.kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_dw_conv")(x)
     x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_dw_bn")(x)
     x = layers.ReLU(6.0, name=f"{name}_dw_act")(x)
     x = layers.Conv2D(stage.filters, 1, padding="same", use_bias=False, name=f"{name}_project_conv")(x)

@@ -1,4 +1,4 @@
-"""Evaluation of a run on a part of a data set: figures, per-class table, confusion matrix, TTA beside the single view."""
+"""Evaluation of a run on a part of a data set: figures, per-class table, confusion matrix, gain of TTA."""
 
 from __future__ import annotations
 
@@ -58,8 +58,10 @@ def map_labels(labels: np.ndarray, source: tuple[str, ...], target: tuple[str, .
     """
     unknown = [name for name in source if name not in target]
     if unknown:
-        raise DataError(f"expected the classes {', '.join(target)}; the data set also has {', '.join(unknown)}; "
-                        "evaluate on a data set with the run's classes")
+        raise DataError(
+            f"expected the classes {', '.join(target)}; the data set also has {', '.join(unknown)}; "
+            "evaluate on a data set with the run's classes"
+        )
     return np.array([target.index(name) for name in source], np.int64)[labels]
 
 

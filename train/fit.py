@@ -18,10 +18,10 @@ import keras
 import numpy as np
 
 from edge.files import write_atomically
+from train.backbones import head_layers
 from train.batches import Batches, augmenting
 from train.datasets import Dataset, Part
 from train.metrics import summarize
-from train.backbones import head_layers
 from train.predict import accelerated, predict_logits, softmax, uses_xla
 from train.recipes import Phase, Recipe
 from train.runs import HISTORY_FILE, MODEL_FILE, load_model, save_model
@@ -213,7 +213,9 @@ class Keeper(keras.callbacks.Callback):
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write the history as csv, one row an epoch, atomically."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer = csv.DictWriter(
+        text, fieldnames=list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue())

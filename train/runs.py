@@ -48,8 +48,10 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     file = path / CONFIG_FILE
     if not file.is_file():
-        raise DataError(f"expected a run folder with {CONFIG_FILE} at {path}; there is none; train one with "
-                        "python -m train fit, or check the path")
+        raise DataError(
+            f"expected a run folder with {CONFIG_FILE} at {path}; there is none; train one with "
+            "python -m train fit, or check the path"
+        )
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as cause:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -44,9 +45,11 @@ def save_state(run: Path, progress: Progress, model: keras.Model, optimizer: ker
     """Write progress, the model's weights and the optimizer's variables of one moment."""
     arrays = {f"weight/{i}": np.asarray(w) for i, w in enumerate(model.get_weights())}
     if optimizer is not None:
-        arrays |= {f"optimizer/{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in enumerate(optimizer.variables)}
+        arrays |= {
+            f"optimizer/{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in enumerate(optimizer.variables)
+        }
     with atomic_path(run / STATE_FILE) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, progress=np.array(json.dumps(vars(progress))), **arrays)
+        np.savez(stream, allow_pickle=False, progress=np.array(json.dumps(vars(progress))), **arrays)
 
 
 def load_progress(run: Path) -> Progress | None:
@@ -87,5 +90,5 @@ def restore(run: Path, model: keras.Model, optimizer: keras.Optimizer | None) ->
 def _open(file: Path) -> Any:
     try:
         return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as cause:
+    except (OSError, ValueError, EOFError, BadZipFile) as cause:
         raise DataError(f"expected the state of a run in {file}; {cause}; start a new run with --out") from cause

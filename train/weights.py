@@ -7,6 +7,7 @@ keep their initial values; a name in the file that the model does not have is an
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -26,20 +27,25 @@ def load_npz_weights(model: keras.Model, path: Path) -> list[str]:
     for key, value in arrays.items():
         name, _, variable = key.partition("/")
         if name not in layers:
-            raise DataError(f"expected weights of {model.name} in {path}; it names the layer {name!r}; "
-                            "choose the backbone that the file belongs to")
+            raise DataError(
+                f"expected weights of {model.name} in {path}; it names the layer {name!r}; "
+                "choose the backbone that the file belongs to"
+            )
         target = _variable(layers[name], variable)
         if target is None or tuple(target.shape) != value.shape:
             has = "nothing" if target is None else str(tuple(target.shape))
-            raise DataError(f"expected {has} for {key} in {path}; got {value.shape}; "
-                            "choose the backbone that the file belongs to")
+            raise DataError(
+                f"expected {has} for {key} in {path}; got {value.shape}; choose the backbone that the file belongs to"
+            )
         target.assign(value)
         touched.setdefault(name, set()).add(variable)
     for name, variables in touched.items():
         absent = {variable.name for variable in layers[name].weights} - variables
         if absent:
-            raise DataError(f"expected all weights of the layer {name} in {path}; "
-                            f"{', '.join(sorted(absent))} missing; the file is incomplete")
+            raise DataError(
+                f"expected all weights of the layer {name} in {path}; "
+                f"{', '.join(sorted(absent))} missing; the file is incomplete"
+            )
     return sorted(touched)
 
 
@@ -47,7 +53,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             raw = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as cause:
+    except (OSError, ValueError, EOFError, BadZipFile) as cause:
         raise DataError(f"expected an npz of weights at {path}; {cause}; check --weights") from cause
     arrays: dict[str, np.ndarray] = {}
     for key, value in raw.items():

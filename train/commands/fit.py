@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from edge.cli import command_line
 from edge.errors import DataError
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
-from train.recipes import CLASS_WEIGHTS, MONITORS, RECIPES, Recipe, recipe as recipe_by_name
+from train.recipes import CLASS_WEIGHTS, MONITORS, RECIPES, Recipe
+from train.recipes import recipe as recipe_by_name
 from train.runs import CONFIG_FILE, SCHEMA, read_config, write_config
 
 
@@ -51,8 +53,13 @@ class FitConfig:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder to write.")
 @click.option("--recipe", default="fer2013-two-phase", show_default=True, type=click.Choice(sorted(RECIPES)))
 @click.option("--weights", default="none", show_default=True, help="imagenet (download), none, or a weights file.")
-@click.option("--protocol", default="official-dedup", show_default=True, type=click.Choice(PROTOCOLS),
-              help="Which rows may be trained and selected on.")
+@click.option(
+    "--protocol",
+    default="official-dedup",
+    show_default=True,
+    type=click.Choice(PROTOCOLS),
+    help="Which rows may be trained and selected on.",
+)
 @click.option("--colour", default="auto", show_default=True, type=click.Choice(("auto", "grey", "rgb")))
 @click.option("--size", type=click.IntRange(32, 512), help="Side of the network's input in pixels.")
 @click.option("--epochs", type=click.IntRange(0), help="Epochs of the whole network (last phase).")
@@ -64,8 +71,13 @@ class FitConfig:
 @click.option("--patience", type=click.IntRange(1), help="Epochs without improvement before a phase ends.")
 @click.option("--seed", type=click.IntRange(0))
 @click.option("--limit", type=click.IntRange(1), help="Only the first N training pictures (for trials).")
-@click.option("--augment-on", default="auto", show_default=True, type=click.Choice(("auto", "cpu", "device")),
-              help="Where pictures are augmented: OpenCV threads or the accelerator.")
+@click.option(
+    "--augment-on",
+    default="auto",
+    show_default=True,
+    type=click.Choice(("auto", "cpu", "device")),
+    help="Where pictures are augmented: OpenCV threads or the accelerator.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--quiet", is_flag=True, help="One line an epoch, no progress bar.")
 def fit(**flags: Any) -> None:
@@ -123,8 +135,14 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
     click.echo(describe(recipe))
     on_device = {"auto": None, "cpu": False, "device": True}[config.augment_on]
     progress = train_run(
-        config.out, model, dataset, recipe,
-        resume=config.resume, on_device=on_device, verbose=not config.quiet, report=click.echo,
+        config.out,
+        model,
+        dataset,
+        recipe,
+        resume=config.resume,
+        on_device=on_device,
+        verbose=not config.quiet,
+        report=click.echo,
     )
     _finish(config, run_json, dataset, progress.rows, progress.seconds)
 
@@ -141,11 +159,15 @@ def _finish(
     run = load_run(config.out)
     result = evaluate_run(run, dataset, "validation")
     keep_evaluation(config.out, result, list(dataset.labels))
-    write_config(config.out, run_json | {"metrics": {result["part"]: result["single_view"]}, "seconds": round(seconds, 1)})
+    write_config(
+        config.out, run_json | {"metrics": {result["part"]: result["single_view"]}, "seconds": round(seconds, 1)}
+    )
     click.echo(class_table(result["single_view"]))
     figures = result["single_view"]
-    click.echo(f"{result['part']}: accuracy {figures['accuracy']:.4f} (95 % {figures['ci95'][0]:.4f}-"
-               f"{figures['ci95'][1]:.4f}), macro-F1 {figures['macro_f1']:.4f}; run kept in {config.out}")
+    click.echo(
+        f"{result['part']}: accuracy {figures['accuracy']:.4f} (95 % {figures['ci95'][0]:.4f}-"
+        f"{figures['ci95'][1]:.4f}), macro-F1 {figures['macro_f1']:.4f}; run kept in {config.out}"
+    )
 
 
 def _check_out(config: FitConfig) -> None:
@@ -153,8 +175,10 @@ def _check_out(config: FitConfig) -> None:
     if config.out.exists() and not config.out.is_dir():
         raise DataError(f"expected a folder to write as --out; {config.out} is a file; choose another name")
     if exists and not config.resume:
-        raise DataError(f"expected a new folder as --out; {config.out} holds a run; add --resume to go on with it, "
-                        "or choose another name")
+        raise DataError(
+            f"expected a new folder as --out; {config.out} holds a run; add --resume to go on with it, "
+            "or choose another name"
+        )
     if config.resume and not exists:
         raise DataError(f"expected a run to go on with in {config.out}; there is none; leave --resume out")
 
@@ -163,11 +187,15 @@ def _same_recipe(config: FitConfig, recipe: Recipe) -> Recipe:
     kept = read_config(config.out)
     for what, now in (("backbone", config.backbone), ("recipe", _plain(recipe.to_json()))):
         if kept[what] != now:
-            raise DataError(f"expected the {what} of the run in {config.out} ({_short(kept[what], now)}); got another "
-                            f"({_short(now, kept[what])}); give the same flags, or a new --out")
+            raise DataError(
+                f"expected the {what} of the run in {config.out} ({_short(kept[what], now)}); got another "
+                f"({_short(now, kept[what])}); give the same flags, or a new --out"
+            )
     if kept["data"]["name"] != config.dataset:
-        raise DataError(f"expected the data set of the run in {config.out} ({kept['data']['name']}); got "
-                        f"{config.dataset}; give the same flags, or a new --out")
+        raise DataError(
+            f"expected the data set of the run in {config.out} ({kept['data']['name']}); got "
+            f"{config.dataset}; give the same flags, or a new --out"
+        )
     return recipe
 
 
@@ -188,14 +216,18 @@ def _dataset(config: FitConfig) -> Dataset:
 
     dataset = apply_protocol(load(config.dataset, config.data, progress=not config.quiet), config.protocol)
     colour = dataset.colour if config.colour == "auto" else config.colour
-    parts = {name: dataclasses.replace(part, images=as_colour(part.images, colour)) for name, part in dataset.parts.items()}
+    parts = {
+        name: dataclasses.replace(part, images=as_colour(part.images, colour)) for name, part in dataset.parts.items()
+    }
     if config.limit is not None:
         train = dataset.roles["train"]
-        parts[train] = parts[train].take(slice(config.limit))  # type: ignore[arg-type]
+        parts[train] = parts[train].take(np.arange(min(config.limit, len(parts[train]))))
     dataset = dataclasses.replace(dataset, parts=parts, colour=colour)
     if config.resume and read_config(config.out)["data"]["fingerprint"] != dataset.fingerprint:
-        raise DataError(f"expected the pictures that the run in {config.out} began with; these have another "
-                        "fingerprint; give the same --data, or a new --out")
+        raise DataError(
+            f"expected the pictures that the run in {config.out} began with; these have another "
+            "fingerprint; give the same --data, or a new --out"
+        )
     return dataset
 
 
@@ -203,7 +235,6 @@ def _run_json(config: FitConfig, recipe: Recipe, dataset: Dataset) -> dict[str, 
     import platform
 
     import keras
-    import numpy as np
 
     import edge
 

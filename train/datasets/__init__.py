@@ -19,7 +19,9 @@ __all__ = ["DATASETS", "PROTOCOLS", "Dataset", "Part", "apply_protocol", "concat
 def _fer2013(path: Path | None, progress: bool) -> Dataset:
     from train.datasets.fer2013 import load_fer2013
 
-    return load_fer2013(_required(path, "fer2013", "fer2013.csv or the folder with train/ and test/"), progress=progress)
+    return load_fer2013(
+        _required(path, "fer2013", "fer2013.csv or the folder with train/ and test/"), progress=progress
+    )
 
 
 def _folder(path: Path | None, progress: bool) -> Dataset:

@@ -101,6 +101,6 @@ def fingerprint(parts: Mapping[str, Part]) -> str:
     for name in sorted(parts):
         part = parts[name]
         digest.update(f"{name}:{part.images.shape}".encode())
-        digest.update(np.ascontiguousarray(part.images))
+        digest.update(np.ascontiguousarray(part.images).data)
         digest.update(part.labels.astype("<i8").tobytes())
     return digest.hexdigest()

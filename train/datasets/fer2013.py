@@ -13,6 +13,7 @@ import csv
 import hashlib
 import os
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -53,8 +54,9 @@ def load_fer2013(path: Path, *, progress: bool = True) -> Dataset:
     }
     missing = [name for name in USAGES if name not in parts]
     if missing:
-        raise DataError(f"expected rows of Usage {', '.join(USAGES)} in {path}; none of {', '.join(missing)}; "
-                        "use the complete file")
+        raise DataError(
+            f"expected rows of Usage {', '.join(USAGES)} in {path}; none of {', '.join(missing)}; use the complete file"
+        )
     return Dataset("fer2013", EMOTIONS, parts, ROLES, CROP, "grey", fingerprint(parts))
 
 
@@ -75,8 +77,10 @@ def parse_csv(path: Path, *, progress: bool = True) -> tuple[np.ndarray, np.ndar
                 if not row:
                     continue
                 if len(row) <= max(emotion_at, pixels_at, usage_at):
-                    raise DataError(f"expected {len(COLUMNS)} columns in row {number} of {path}; got {len(row)}; "
-                                    "the file looks cut off: copy it again")
+                    raise DataError(
+                        f"expected {len(COLUMNS)} columns in row {number} of {path}; got {len(row)}; "
+                        "the file looks cut off: copy it again"
+                    )
                 labels.append(_emotion(row[emotion_at], number, path))
                 images.append(_pixels(row[pixels_at], number, path))
                 usage.append(_usage(row[usage_at], number, path))
@@ -93,8 +97,10 @@ def _columns(header: list[str], path: Path) -> list[int]:
     missing = [column for column in COLUMNS if column.lower() not in names]
     if missing:
         shown = ", ".join(cell.strip()[:20] for cell in header[:6]) or "nothing"
-        raise DataError(f"expected the columns {', '.join(COLUMNS)} in {path}; got {shown} (no {', '.join(missing)}); "
-                        "use the challenge's fer2013.csv")
+        raise DataError(
+            f"expected the columns {', '.join(COLUMNS)} in {path}; got {shown} (no {', '.join(missing)}); "
+            "use the challenge's fer2013.csv"
+        )
     return [names.index(column.lower()) for column in COLUMNS]
 
 
@@ -109,20 +115,23 @@ def _pixels(text: str, number: int, path: Path) -> np.ndarray:
     try:
         values = np.array(text.split(), dtype=np.int64)
     except (ValueError, OverflowError):
-        raise DataError(f"expected {expected} whole numbers as pixels in row {number} of {path}; got other text; "
-                        "fix that row") from None
+        raise DataError(
+            f"expected {expected} whole numbers as pixels in row {number} of {path}; got other text; fix that row"
+        ) from None
     if values.size != expected:
         raise DataError(f"expected {expected} pixels in row {number} of {path}; got {values.size}; fix that row")
     if values.min() < 0 or values.max() > 255:
-        raise DataError(f"expected pixels 0-255 in row {number} of {path}; got {values.min()} to {values.max()}; "
-                        "fix that row")
+        raise DataError(
+            f"expected pixels 0-255 in row {number} of {path}; got {values.min()} to {values.max()}; fix that row"
+        )
     return values.astype(np.uint8).reshape(SIDE_PX, SIDE_PX)
 
 
 def _usage(text: str, number: int, path: Path) -> int:
     if text.strip() not in USAGES:
-        raise DataError(f"expected Usage {', '.join(USAGES)} in row {number} of {path}; got {text.strip()[:20]!r}; "
-                        "fix that row")
+        raise DataError(
+            f"expected Usage {', '.join(USAGES)} in row {number} of {path}; got {text.strip()[:20]!r}; fix that row"
+        )
     return USAGES.index(text.strip())
 
 
@@ -148,9 +157,9 @@ def _cached(path: Path, progress: bool) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _read_cache(place: Path, stamp: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Return what an earlier run kept, or None where the csv has changed since or the file is not ours."""
     try:
-        with np.load(place, allow_pickle=False) as kept:
+        with open(place, "rb") as stream, np.load(stream, allow_pickle=False) as kept:
             if str(kept["stamp"]) != stamp:
                 return None
             return kept["images"], kept["labels"], kept["usage"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None

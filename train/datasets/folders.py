@@ -47,7 +47,8 @@ def load_folder(
         progress: show a progress bar.
 
     Raises:
-        DataError: folders missing, classes unknown or empty, pictures of different sizes.
+        DataError: folders missing, classes unknown, no pictures, pictures of different sizes. A class of which a
+            part has no folder has no pictures there.
     """
     found = {role: _part_folder(path, role) for role in PART_FOLDERS}
     for role in ("train", "test"):
@@ -79,12 +80,18 @@ def _part_folder(path: Path, role: str) -> Path | None:
 def _read_part(folder: Path, labels: tuple[str, ...], progress: bool) -> Part:
     by_name = {child.name.lower(): child for child in sorted(folder.iterdir()) if child.is_dir()}
     unknown = sorted(set(by_name) - set(labels))
-    absent = [label for label in labels if label not in by_name]
-    if unknown or absent:
-        raise DataError(f"expected the class folders {', '.join(labels)} in {folder}; "
-                        f"got {', '.join(sorted(by_name)) or 'none'}; rename or add folders")
-    files = [(f, index) for index, label in enumerate(labels) for f in sorted(by_name[label].iterdir())
-             if f.suffix.lower() in SUFFIXES]
+    if unknown or not by_name:
+        raise DataError(
+            f"expected the class folders {', '.join(labels)} in {folder}; "
+            f"got {', '.join(sorted(by_name)) or 'none'}; rename or add folders"
+        )
+    files = [
+        (f, index)
+        for index, label in enumerate(labels)
+        if label in by_name
+        for f in sorted(by_name[label].iterdir())
+        if f.suffix.lower() in SUFFIXES
+    ]
     images = []
     for file, _ in track(files, f"reading {folder.name}", progress):
         try:
@@ -95,8 +102,10 @@ def _read_part(folder: Path, labels: tuple[str, ...], progress: bool) -> Part:
         raise DataError(f"expected pictures ({', '.join(sorted(SUFFIXES))}) in {folder}; found none; check --data")
     for (file, _), image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
-            raise DataError(f"expected pictures of one size in {folder} ({_size(images[0])}); {file.name} is "
-                            f"{_size(image)}; crop them to one size first")
+            raise DataError(
+                f"expected pictures of one size in {folder} ({_size(images[0])}); {file.name} is "
+                f"{_size(image)}; crop them to one size first"
+            )
     return Part(np.stack(images), np.array([index for _, index in files], np.int64))
 
 

@@ -50,4 +50,4 @@ def apply_protocol(dataset: Dataset, protocol: str) -> Dataset:
 
 def picture_digests(images: np.ndarray) -> list[bytes]:
     """Return one 16-byte digest a picture of uint8 ``(n, …)``; equal digests mean equal pixels."""
-    return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in images]
+    return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]

@@ -145,10 +145,21 @@ def _line(canvas: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], 
 
 def _draw_head(canvas: np.ndarray, person: _Person) -> None:
     axes = (_length(canvas, 0.8 * person.width), _length(canvas, 1.02))
-    cv2.ellipse(canvas, _at(canvas, 0, -0.12), (_length(canvas, 0.88 * person.width), axes[1]), 0, 180, 360,
-                person.hair, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        canvas,
+        _at(canvas, 0, -0.12),
+        (_length(canvas, 0.88 * person.width), axes[1]),
+        0,
+        180,
+        360,
+        person.hair,
+        -1,
+        cv2.LINE_AA,
+    )
     cv2.ellipse(canvas, _at(canvas, 0, 0), axes, 0, 0, 360, person.skin, -1, cv2.LINE_AA)
-    cv2.ellipse(canvas, _at(canvas, 0, -0.86), (axes[0], _length(canvas, 0.24)), 0, 0, 360, person.hair, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        canvas, _at(canvas, 0, -0.86), (axes[0], _length(canvas, 0.24)), 0, 0, 360, person.hair, -1, cv2.LINE_AA
+    )
 
 
 def _draw_eyes(canvas: np.ndarray, person: _Person, face: Expression) -> None:
@@ -186,7 +197,7 @@ def _draw_mouth(canvas: np.ndarray, person: _Person, face: Expression) -> None:
         outline = np.array([_at(canvas, x, y) for x, y in np.concatenate([upper, lower[::-1]])], np.int32)
         cv2.fillPoly(canvas, [outline], (60, 20, 25), cv2.LINE_AA)
         if face.mouth_curve > 0.3:
-            _line(canvas, upper[3:-3] + [0, 0.03], (235, 235, 230), 0.05)
+            _line(canvas, upper[3:-3] + np.array([0, 0.03]), (235, 235, 230), 0.05)
     _line(canvas, upper, lips, 0.05)
     _line(canvas, lower, lips, 0.06)
 
@@ -194,7 +205,7 @@ def _draw_mouth(canvas: np.ndarray, person: _Person, face: Expression) -> None:
 def _pose(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side = canvas.shape[0]
     angle, scale = rng.normal(0, 7), rng.uniform(0.86, 1.08)
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), angle, scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), angle, scale), np.float64)
     matrix[:, 2] += rng.normal(0, 0.025 * side, 2)
     yaw = rng.normal(0, 0.05)  # a turned head: the far half is compressed
     corners = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float32)

@@ -1,0 +1,55 @@
+"""Tiny data sets, models and a small csv for the training tests."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from train.datasets import Dataset
+from train.datasets.synthetic import load_synthetic
+
+
+@pytest.fixture(scope="session")
+def faces() -> Dataset:
+    """Drawn faces: 8 training, 4 validation and 4 test pictures a class."""
+    return load_synthetic(progress=False, counts={"train": 8, "validation": 4, "test": 4})
+
+
+def tiny_model(side: int = 32, classes: int = 7) -> keras.Model:
+    """A network of a few hundred weights with the layers that every backbone of the registry has."""
+    pictures = keras.Input((side, side, 3))
+    x = keras.layers.Rescaling(1 / 128, offset=-1.0)(pictures)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem_conv")(x)
+    x = keras.layers.BatchNormalization(name="stem_bn", momentum=0.9)(x)
+    x = keras.layers.ReLU(6.0)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(pictures, keras.layers.Dense(classes, name="logits")(x), name="tiny")
+
+
+def write_csv(path: Path, rows: Sequence[tuple[object, object, object]], header: str = "emotion,pixels,Usage") -> Path:
+    """Write a FER2013 csv with the given rows."""
+    with open(path, "w", newline="") as stream:
+        stream.write(header + "\n")
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+    return path
+
+
+def pixels(value: int = 7, count: int = 48 * 48) -> str:
+    """A row's pixel text: ``count`` times the same grey."""
+    return " ".join([str(value)] * count)
+
+
+@pytest.fixture
+def small_csv(tmp_path: Path) -> Path:
+    """Ten rows in all three parts; rows 0 and 8 hold the same picture, so do rows 1 and 9."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (10, 48 * 48))
+    pictures[8], pictures[9] = pictures[0], pictures[1]
+    usage = ["Training"] * 6 + ["PublicTest"] * 2 + ["PrivateTest", "PublicTest"]
+    rows = [(i % 7, " ".join(map(str, pictures[i])), usage[i]) for i in range(10)]
+    return write_csv(tmp_path / "fer2013.csv", rows)

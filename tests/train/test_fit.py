@@ -1,0 +1,157 @@
+"""The training loop: it learns, keeps the best, stops early, and goes on after it was killed."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from edge.errors import DataError
+from tests.train.conftest import tiny_model
+from train.augment import NONE
+from train.datasets import Dataset
+from train.fit import train_run
+from train.recipes import Phase, Recipe, recipe
+from train.runs import load_model, load_run
+from train.state import load_progress
+
+SHORT = Recipe(
+    "short",
+    (Phase("head", 1, 1e-2, "head"), Phase("whole", 3, 1e-2, "all", NONE)),
+    size=32,
+    batch=8,
+    label_smoothing=0.0,
+)
+
+
+def _rows(run: Path) -> list[dict[str, str]]:
+    with open(run / "history.csv", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _fit(run: Path, faces: Dataset, recipe: Recipe = SHORT, **options: object) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    model = tiny_model()
+    run.mkdir(exist_ok=True)
+    train_run(run, model, faces, recipe, verbose=False, **options)  # type: ignore[arg-type]
+    return model
+
+
+def test_run_learns_and_leaves_history_and_best_model(tmp_path: Path, faces: Dataset) -> None:
+    longer = dataclasses.replace(SHORT, phases=(Phase("whole", 12, 2e-2, "all"),))
+    lines: list[str] = []
+    _fit(tmp_path, faces, longer, report=lines.append)
+    rows = _rows(tmp_path)
+    assert len(rows) == len(lines) == 12
+    assert float(rows[-1]["loss"]) < 0.95 * float(rows[0]["loss"])
+    best = max(float(row["val_macro_f1"]) for row in rows)
+    assert best > 0.25  # chance is 1/7
+    assert load_progress(tmp_path).best == pytest.approx(best)  # type: ignore[union-attr]
+
+
+def test_head_phase_leaves_the_backbone_alone_and_the_whole_phase_does_not(tmp_path: Path, faces: Dataset) -> None:
+    keras.utils.set_random_seed(1)
+    before = tiny_model().get_weights()
+    head_only = dataclasses.replace(SHORT, phases=SHORT.phases[:1])
+    after = _fit(tmp_path / "head", faces, head_only).get_weights()
+    assert all(np.array_equal(b, a) for b, a in zip(before[:-2], after[:-2], strict=True))
+    assert not np.array_equal(before[-2], after[-2])
+    whole = _fit(tmp_path / "whole", faces).get_weights()
+    assert not np.array_equal(before[0], whole[0])
+
+
+def test_best_checkpoint_is_kept_and_a_worse_epoch_does_not_replace_it(tmp_path: Path, faces: Dataset) -> None:
+    ruinous = dataclasses.replace(SHORT, phases=(Phase("good", 6, 2e-2, "all"), Phase("ruin", 1, 1e3, "all")))
+    _fit(tmp_path, faces, ruinous)
+    rows = _rows(tmp_path)
+    assert float(rows[-1]["val_macro_f1"]) < max(float(row["val_macro_f1"]) for row in rows)
+    kept = load_model(tmp_path / "model.keras")
+    from train.metrics import summarize
+    from train.predict import predict
+
+    part = faces.part("validation")
+    summary = summarize(part.labels, predict(kept, part.images), faces.labels)
+    assert summary["macro_f1"] == pytest.approx(max(float(row["val_macro_f1"]) for row in rows))
+
+
+def test_phase_ends_when_the_figure_no_longer_improves(tmp_path: Path, faces: Dataset) -> None:
+    still = dataclasses.replace(SHORT, phases=(Phase("whole", 9, 1e-9, "all"),), patience=2)
+    _fit(tmp_path, faces, still)
+    assert len(_rows(tmp_path)) < 9
+
+
+class Killed(BaseException):
+    """Stands for a signal that ends the process between two epochs."""
+
+
+def test_killed_run_goes_on_where_it_was_and_ends_like_an_unbroken_one(tmp_path: Path, faces: Dataset) -> None:
+    _fit(tmp_path / "whole", faces)
+    lines: list[str] = []
+
+    def kill(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        _fit(tmp_path / "broken", faces, report=kill)
+    before = _rows(tmp_path / "broken")
+    assert [(row["phase"], row["epoch"]) for row in before] == [("head", "1"), ("whole", "1")]
+    _fit(tmp_path / "broken", faces, resume=True)
+    unbroken, resumed = _rows(tmp_path / "whole"), _rows(tmp_path / "broken")
+    assert [row["epoch"] for row in resumed] == ["1", "1", "2", "3"]
+    for a, b in zip(unbroken, resumed, strict=True):
+        assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-3)
+        assert float(a["learning_rate"]) == pytest.approx(float(b["learning_rate"]))
+
+
+def test_finished_run_is_not_trained_again(tmp_path: Path, faces: Dataset) -> None:
+    _fit(tmp_path, faces)
+    lines: list[str] = []
+    _fit(tmp_path, faces, resume=True, report=lines.append)
+    assert lines == []
+
+
+def test_accelerator_s_augmentation_trains_the_same_model(tmp_path: Path, faces: Dataset) -> None:
+    _fit(tmp_path, faces, on_device=True)
+    model = load_model(tmp_path / "model.keras")
+    assert len(model.inputs) == 1
+    assert len(_rows(tmp_path)) == 4
+
+
+def test_saved_model_holds_no_optimizer_state(tmp_path: Path, faces: Dataset) -> None:
+    _fit(tmp_path, faces)
+    weights = sum(int(np.prod(w.shape)) for w in tiny_model().get_weights()) * 4
+    assert (tmp_path / "model.keras").stat().st_size < weights + 60_000
+    assert not load_model(tmp_path / "model.keras").compiled
+
+
+def test_recipe_survives_json_and_refuses_nonsense() -> None:
+    seed = recipe("fer2013-two-phase")
+    assert Recipe.from_json(seed.to_json()) == seed
+    assert [phase.trainable for phase in seed.phases] == ["head", "all"]
+    assert seed.phases[1].learning_rate < seed.phases[0].learning_rate
+    with pytest.raises(DataError, match="unknown recipe 'x'; known: fer2013-two-phase"):
+        recipe("x")
+    with pytest.raises(DataError, match="expected class weights none, sqrt, balanced"):
+        dataclasses.replace(seed, class_weights="heavy")
+    with pytest.raises(DataError, match="at least one epoch"):
+        dataclasses.replace(seed, phases=(Phase("a", 0, 1, "all"),))
+
+
+def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a run folder with run\.json"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(DataError, match="expected JSON"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match="no schema, name"):
+        load_run(tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match="expected a Keras model in"):
+        load_model(tmp_path / "model.keras")

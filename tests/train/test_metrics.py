@@ -1,0 +1,86 @@
+"""Metrics and TTA against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.errors import DataError
+from tests.train.conftest import tiny_model
+from train.datasets import Dataset
+from train.evaluate import as_colour, map_labels
+from train.fit import class_weights
+from train.metrics import class_table, summarize
+from train.predict import predict, predict_logits, softmax, views
+
+
+def test_summary_of_four_samples_is_as_worked_out_by_hand() -> None:
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
+    summary = summarize(labels, probabilities, ("no", "yes"))
+    # no: precision 1/1, recall 1/2, F1 2/3; yes: precision 2/3, recall 2/2, F1 4/5.
+    assert summary["accuracy"] == 0.75
+    assert summary["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert summary["per_class"]["yes"] == {
+        "precision": pytest.approx(2 / 3),
+        "recall": 1.0,
+        "f1": pytest.approx(0.8),
+        "support": 2,
+    }
+    assert summary["confusion"] == [[1, 1], [0, 2]]
+    assert summary["negative_log_likelihood"] == pytest.approx(-np.log([0.9, 0.2, 0.6, 0.7]).mean())
+    assert summary["ci95"][0] <= 0.75 <= summary["ci95"][1]
+    assert "| 1 yes | 0.667 | 1.000 | 0.800 | 2 |" in class_table(summary)
+
+
+def test_class_that_never_occurs_does_not_pull_macro_f1_down() -> None:
+    summary = summarize(np.array([0, 1]), np.eye(3)[:2], ("a", "b", "c"))
+    assert summary["macro_f1"] == 1.0
+    assert summary["per_class"]["c"]["support"] == 0
+
+
+def test_class_weights_have_mean_one_over_the_rows() -> None:
+    labels = np.array([0] * 8 + [1] * 2)
+    assert class_weights(labels, 3, "balanced") == pytest.approx([10 / 16, 10 / 4, 0])
+    assert class_weights(labels, 2, "none").tolist() == [1, 1]
+    root = class_weights(labels, 2, "sqrt")
+    assert root[1] / root[0] == pytest.approx(2)
+    assert root[labels].mean() == pytest.approx(1)
+
+
+def test_views_of_tta_start_with_the_picture_itself() -> None:
+    assert [len(views(kind)) for kind in ("none", "flip", "crops")] == [1, 2, 10]
+    assert all(np.allclose(views(kind)[0], np.eye(3)[:2]) for kind in ("none", "flip", "crops"))
+    assert np.linalg.det(views("flip")[1][:, :2]) == pytest.approx(-1)
+    with pytest.raises(DataError, match="expected TTA none, flip, crops; got 'all'"):
+        views("all")
+
+
+def test_flip_tta_makes_a_picture_and_its_mirror_equal(faces: Dataset) -> None:
+    model = tiny_model()
+    images = faces.parts["test"].images[:5]
+    mirrored = images[:, :, ::-1]
+    assert np.allclose(predict(model, images, "flip"), predict(model, mirrored, "flip"), atol=1e-4)
+    assert not np.allclose(predict(model, images), predict(model, mirrored), atol=1e-4)
+
+
+def test_predictions_do_not_depend_on_the_batch(faces: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    images = faces.parts["test"].images[:5]
+    whole = predict_logits(model, images)
+    monkeypatch.setattr("train.predict.BATCH", 2)
+    assert np.allclose(predict_logits(model, images), whole, atol=1e-5)
+    assert np.allclose(softmax(np.array([[0.0, np.log(3)]])), [[0.25, 0.75]])
+
+
+def test_labels_are_mapped_by_name_and_unknown_ones_refused() -> None:
+    assert map_labels(np.array([0, 1]), ("sad", "happy"), ("angry", "happy", "sad")).tolist() == [2, 1]
+    with pytest.raises(DataError, match="also has contempt"):
+        map_labels(np.array([0]), ("contempt",), ("angry",))
+
+
+def test_grey_is_the_luminance_of_the_colours() -> None:
+    red = np.zeros((1, 2, 2, 3), np.uint8)
+    red[..., 0] = 200
+    assert as_colour(red, "grey").tolist() == [[[60, 60], [60, 60]]]
+    assert as_colour(red, "rgb") is red
