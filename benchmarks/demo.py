@@ -64,7 +64,7 @@ def steps(out: Path) -> list[tuple[str, list[str]]]:
             ["fer-edge", "benchmark", "latency", "--model", model["qat-int8"], "--against", model["float32"],
              "--pairs", str(PAIRS), "--threads", "1", "--record", records / "latency.json"],
         ),
-        ("Report", ["python", "-m", "benchmarks", "report", records, "--out", out]),
+        ("Report", ["python", "-m", "benchmarks", "report", records, exports, "--out", out]),
     ]  # fmt: skip
     return [(title, [str(word) for word in words]) for title, words in lines]
 

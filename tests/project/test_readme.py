@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +12,12 @@ import click
 import pytest
 
 from benchmarks.report import BEGIN, END
-from tests.project.readme import blocks, commands
+from tests.project.readme import PROGRAMS, blocks, commands, parse, program_and_arguments
 from tests.project.test_chain import ELSEWHERE, own_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = (README, ROOT / "CONTRIBUTING.md")
-# Program -> where its click command is.
-PROGRAMS = {
-    "fer-edge": ("edge", "cli"),
-    "train": ("train", "main"),
-    "convert": ("convert", "main"),
-    "benchmarks": ("benchmarks", "main"),
-}
 # Installation and the shell: run by the Makefile, by the wheel's tests or by the reader.
 SHELL = (
     "make demo",
@@ -39,36 +30,18 @@ SHELL = (
 COMMANDS = [command for document in DOCUMENTS for command in commands(document)]
 OWN = [command for command in COMMANDS if command.startswith(("fer-edge ", "python -m "))]
 
-def _words(command: str) -> tuple[str, list[str]]:
-    """Return the program and its arguments of a command of ours."""
-    words = shlex.split(command)
-    return (words[0], words[1:]) if words[0] == "fer-edge" else (words[2], words[3:])
-
-
-def _parse(program: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parse a command line with the program's own parser, without running it; click's error if it does not parse."""
-    folder, name = PROGRAMS[program]
-    main = getattr(importlib.import_module(f"{folder}.__main__"), name)
-    with monkeypatch.context() as patch:
-        patch.setattr(click.Command, "invoke", lambda self, ctx: None)
-        try:
-            main(arguments, standalone_mode=False)
-        except click.exceptions.Exit as end:  # --help
-            assert end.exit_code == 0
-
-
 def test_the_documents_show_commands_of_all_four_folders() -> None:
-    assert {_words(command)[0] for command in OWN} == set(PROGRAMS)
+    assert {program_and_arguments(command)[0] for command in OWN} == set(PROGRAMS)
 
 
 @pytest.mark.parametrize("command", OWN)
 def test_a_command_of_the_documents_parses(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program, arguments = _words(command)
+    program, arguments = program_and_arguments(command)
     monkeypatch.chdir(tmp_path)
     for word in arguments:
         if "." in word or "/" in word:
             _placeholder(Path(word))
-    _parse(program, arguments, monkeypatch)
+    parse(program, arguments, monkeypatch)
 
 
 def _placeholder(path: Path) -> None:
@@ -90,9 +63,9 @@ def _placeholder(path: Path) -> None:
         "python -m benchmarks report",
     ],
 )
-def test_a_wrong_command_does_not_parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_command_does_notparse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(click.UsageError):
-        _parse(*_words(command), monkeypatch)
+        parse(*program_and_arguments(command), monkeypatch)
 
 
 def test_every_command_of_the_documents_is_run_by_a_test() -> None:
