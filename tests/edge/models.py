@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -52,11 +53,8 @@ CONTRACT = Contract(
 )
 
 
-def flatbuffer(recipe: str, classes: int = len(EMOTIONS), width: int = 1) -> bytes:
-    """Return a TFLite network: mean colour -> Dense -> softmax; `recipe` is float32 or qat-int8.
-
-    `width` repeats a convolution that changes nothing, to make the network slower.
-    """
+def flatbuffer(recipe: str, classes: int = len(EMOTIONS)) -> bytes:
+    """Return a TFLite network: mean colour -> Dense -> softmax; `recipe` is float32 or qat-int8."""
     import tensorflow as tf
 
     weights = np.zeros((3, classes), np.float32)
@@ -70,9 +68,7 @@ def flatbuffer(recipe: str, classes: int = len(EMOTIONS), width: int = 1) -> byt
     same = np.eye(3, dtype=np.float32).reshape(1, 1, 3, 3)
 
     def network(picture: Any) -> Any:
-        values = picture
-        for _ in range(width):
-            values = tf.nn.conv2d(values, same, 1, "SAME")
+        values = tf.nn.conv2d(picture, same, 1, "SAME")
         return tf.nn.softmax(tf.reduce_mean(values, [1, 2]) @ weights + bias)
 
     if recipe == "float32":
@@ -86,7 +82,9 @@ def flatbuffer(recipe: str, classes: int = len(EMOTIONS), width: int = 1) -> byt
         converter.representative_dataset = _calibration
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
-    return bytes(converter.convert())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's, about its own defaults
+        return bytes(converter.convert())
 
 
 def packed(network: bytes, contract: Contract = CONTRACT, **changes: Any) -> bytes:

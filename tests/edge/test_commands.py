@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from edge import __version__
+from edge.errors import ModelFileError
+from edge.images import read_image
+from tests.edge import models
+from tests.edge.conftest import Run
+
+HOPPER = (176, 100, 357, 338)
+
+
+@pytest.fixture
+def photos(shared_data: Path) -> Path:
+    return shared_data / "photos"
+
+
+@pytest.fixture
+def yunet(shared_data: Path) -> Path:
+    return shared_data / "detectors" / "face_detection_yunet_2023mar.onnx"
+
+
+def objects(stdout: str) -> list[dict[str, Any]]:
+    """Return the JSON objects printed one a line."""
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+def test_json_is_one_object_a_picture_with_the_documented_fields(
+    run: Run, int8_path: Path, photos: Path, yunet: Path
+) -> None:
+    result = run("image", photos, "--model", int8_path, "--json", "--detector-model", yunet)
+    assert (result.exit_code, result.stderr) == (0, "")
+    coral, hopper = objects(result.stdout)
+    assert coral["image"] == str(photos / "coral_face.jpg")
+    assert (coral["width"], coral["height"], len(coral["faces"])) == (512, 355, 4)
+    assert len(hopper["faces"]) == 1
+    assert set(hopper["latency_ms"]) == {"decode", "detect", "crop", "infer"}
+    for face in (*coral["faces"], *hopper["faces"]):
+        left, top, right, bottom = face["box"]
+        assert 0 <= left < right <= 512 and 0 <= top < bottom <= 600
+        assert 0 < face["detection_score"] <= 1
+        assert list(face["probabilities"]) == list(models.CONTRACT.labels)
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert face["emotion"] == max(face["probabilities"], key=lambda name: face["probabilities"][name])
+
+
+def test_text_names_the_picture_its_faces_and_their_emotions(run: Run, int8_path: Path, photos: Path) -> None:
+    result = run("image", photos / "grace_hopper.jpg", "--model", int8_path)
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first == f"{photos / 'grace_hopper.jpg'}: 512 x 600, 1 face"
+    assert second.split()[0] in models.CONTRACT.labels and " box " in second and "%" in second
+
+
+def test_boxes_are_in_the_upright_pictures_pixels(run: Run, int8_path: Path, photos: Path, tmp_path: Path) -> None:
+    upright = Image.open(photos / "grace_hopper.jpg")
+    exif = Image.Exif()
+    exif[274] = 6  # stored turned to the left; upright after a quarter turn to the right
+    upright.rotate(90, expand=True).save(tmp_path / "turned.png", exif=exif)
+    result = run("image", tmp_path / "turned.png", "--model", int8_path, "--json")
+    (reading,) = objects(result.stdout)
+    assert (reading["width"], reading["height"]) == (512, 600)
+    assert np.abs(np.array(reading["faces"][0]["box"]) - HOPPER).max() <= 6
+
+
+def test_one_bad_picture_costs_one_line_and_the_others_are_read(
+    run: Run, int8_path: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "short.jpg").write_bytes((photos / "coral_face.jpg").read_bytes()[:9000])
+    shutil.copy(photos / "grace_hopper.jpg", tmp_path / "sound.jpg")
+    result = run("image", tmp_path, tmp_path / "none.png", tmp_path / "*.webp", "--model", int8_path, "--json")
+    assert result.exit_code == 1
+    assert [Path(reading["image"]).name for reading in objects(result.stdout)] == ["sound.jpg"]
+    lines = result.stderr.splitlines()
+    assert len(lines) == 4 and all(line.startswith("error: ") for line in lines)
+    for text in ("*.webp: expected a pattern", "empty.jpg: expected a picture; got an empty", "short.jpg: expected a "
+                 "whole JPEG", "none.png: expected a picture; got no such file"):  # fmt: skip
+        assert sum(text in line for line in lines) == 1, text
+
+
+def test_a_batch_without_a_bad_picture_exits_with_0(run: Run, int8_path: Path, photos: Path) -> None:
+    assert run("image", photos / "*.jpg", "--model", int8_path).exit_code == 0
+
+
+def test_annotated_pictures_go_to_a_file_or_a_folder(run: Run, int8_path: Path, photos: Path, tmp_path: Path) -> None:
+    one = run("image", photos / "grace_hopper.jpg", "--model", int8_path, "--out", tmp_path / "new" / "one.png")
+    assert one.exit_code == 0, one.stderr
+    difference = (read_image(tmp_path / "new" / "one.png") != read_image(photos / "grace_hopper.jpg")).any(axis=2)
+    assert difference[HOPPER[1], HOPPER[0] + 20 : HOPPER[2] - 20].all() and not difference[400:].any()
+    many = run("image", photos, "--model", int8_path, "--out", tmp_path / "many")
+    assert many.exit_code == 0, many.stderr
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == [
+        "coral_face-faces.jpg",
+        "grace_hopper-faces.jpg",
+    ]
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(
+    run: Run, int8_path: Path, photos: Path, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photos / "grace_hopper.jpg", tmp_path / folder / "x.jpg")
+    result = run("image", tmp_path / "a", tmp_path / "b", "--model", int8_path, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x-faces-2.jpg", "x-faces.jpg"]
+
+
+def test_out_never_overwrites_a_picture_that_is_read(run: Run, int8_path: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "grace_hopper.jpg", tmp_path / "x.jpg")
+    before = (tmp_path / "x.jpg").read_bytes()
+    result = run("image", tmp_path / "x.jpg", "--model", int8_path, "--out", tmp_path / "x.jpg")
+    assert result.exit_code == 2 and "expected another file than the pictures read" in result.stderr
+    assert (tmp_path / "x.jpg").read_bytes() == before
+
+
+@pytest.mark.parametrize(("out", "text"), [("one.png", "expected a folder for 2 pictures"), ("a.gif", "got")])
+def test_an_out_that_cannot_serve_is_wrong_usage(
+    run: Run, int8_path: Path, photos: Path, tmp_path: Path, out: str, text: str
+) -> None:
+    result = run("image", photos, "--model", int8_path, "--out", tmp_path / out)
+    assert result.exit_code == 2 and text in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_picture_leaves_no_annotated_copy(run: Run, int8_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    result = run("image", tmp_path / "bad.jpg", "--model", int8_path, "--out", tmp_path / "out.png")
+    assert result.exit_code == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--model", "none.tflite"), "none.tflite: expected a model file; got no such file"),
+        (("--detector", "yunet"), "expected YuNet's ONNX file; got no such file"),
+        (("--detector", "haar", "--detector-model", "x.onnx"), "expected no detector model with haar"),
+    ],
+)
+def test_a_missing_model_or_detector_is_one_line(
+    run: Run, int8_path: Path, photos: Path, options: tuple[str, ...], text: str
+) -> None:
+    result = run("image", photos, "--model", int8_path, *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and text in result.stderr
+
+
+def test_info_says_what_the_file_says(run: Run, int8_path: Path) -> None:
+    result = run("info", "--model", int8_path, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert found["path"] == str(int8_path)
+    assert found["labels"] == list(models.CONTRACT.labels)
+    assert (found["input"]["shape"], found["input"]["dtype"]) == ([1, 32, 32, 3], "uint8")
+    assert found["metrics"] == [models.METRIC]
+    assert found["licence"] == "Apache-2.0"
+    assert len(found["sha256"]) == 64 and found["crop"]["side_scale"] == 1.0
+    text = run("info", "--model", int8_path).stdout
+    assert "65.00% (63.00% to 67.00%)" in text and "angry, disgust" in text
+
+
+def test_info_on_a_damaged_file_is_one_line(run: Run, int8_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "short.tflite").write_bytes(int8_path.read_bytes()[:-100])
+    result = run("info", "--model", tmp_path / "short.tflite")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {tmp_path / 'short.tflite'}: expected") and result.stderr.count("\n") == 1
+
+
+def test_the_doctor_passes_a_sound_machine_and_fails_a_broken_one(
+    run: Run, int8_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = run("doctor", "--model", int8_path)
+    assert sound.exit_code == 0, sound.stdout
+    assert [line.split()[0] for line in sound.stdout.splitlines()] == ["ok"] * 5
+    broken = run("doctor", "--model", tmp_path / "none.tflite")
+    assert broken.exit_code == 1
+    assert [line.split()[0] for line in broken.stdout.splitlines()] == ["ok"] * 4 + ["FAIL"]
+
+    def refuses() -> None:
+        raise ModelFileError("no runtime here")
+
+    monkeypatch.setattr("edge.interpreter.find_runtime", refuses)
+    assert "FAIL  runtime   no runtime here" in run("doctor", "--model", int8_path).stdout
+
+
+def test_about_says_what_it_must_not_be_used_for(run: Run) -> None:
+    result = run("about")
+    assert result.exit_code == 0
+    for text in (__version__, "Apache-2.0", "do not use it", "nothing is sent anywhere", "YuNet (MIT)"):
+        assert text in result.stdout
+
+
+def test_every_command_has_help(run: Run) -> None:
+    for words in ((), ("image",), ("info",), ("benchmark", "latency"), ("benchmark", "accuracy"), ("fetch", "yunet"),
+                  ("doctor",), ("about",)):  # fmt: skip
+        result = run(*words, "--help")
+        assert result.exit_code == 0 and "Usage: fer-edge" in result.stdout
+    assert run("imgae").exit_code == 2
+    assert run("--version").stdout == f"fer-edge, version {__version__}\n"
+
+
+def console(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m edge` as a user does, in a process of its own."""
+    command = [sys.executable, "-m", "edge", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+
+def test_native_libraries_keep_off_the_users_terminal(int8_path: Path, photos: Path, tmp_path: Path) -> None:
+    Image.fromarray(data.astronaut()).save(tmp_path / "astronaut.png")
+    damaged = bytearray((photos / "coral_face.jpg").read_bytes())
+    damaged[20_000:20_040] = bytes(40)  # OpenCV's decoder complains on stderr, and reads on
+    (tmp_path / "damaged.jpg").write_bytes(damaged)
+    words = ("image", tmp_path / "astronaut.png", tmp_path / "damaged.jpg", "--model", int8_path, "--json")
+    quiet = console(*words)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    assert len(objects(quiet.stdout)[0]["faces"]) == 1
+    assert console(*words, FER_EDGE_DEBUG="1").stderr != ""
+
+
+def test_a_users_error_still_reaches_the_terminal() -> None:
+    done = console("image", "none.jpg")
+    assert done.returncode == 1
+    assert done.stderr == "error: none.jpg: expected a picture; got no such file; check the path\n" or (
+        "ships no model" in done.stderr and done.stderr.count("\n") == 1
+    )
+
+
+def test_a_reader_that_goes_away_is_no_traceback(int8_path: Path, photos: Path) -> None:
+    command = f"{sys.executable} -m edge image {photos} --model {int8_path} --json | head -c 5"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout == '{"ima' and "Traceback" not in done.stderr
