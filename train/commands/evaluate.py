@@ -27,7 +27,7 @@ from train.datasets import DATASETS, PROTOCOLS, apply_protocol, load
 )
 def evaluate(run: Path, dataset: str, data: Path | None, part: str, protocol: str, tta: str) -> None:
     """Measure RUN on one part: accuracy with its interval, F1, per-class table, confusion matrix."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from train.evaluate import evaluate_run, keep_evaluation
     from train.metrics import class_table
     from train.runs import load_run

@@ -112,7 +112,7 @@ def resolve(config: FitConfig) -> Recipe:
 
 def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
     """Build, train, measure on the validation part, and write the run folder."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     from train.backbones import build
