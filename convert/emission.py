@@ -1,7 +1,7 @@
 """Building the tf_keras functional model of a lowered graph: one function a kind of layer.
 
-After ``convert.rules``; what it builds is what tfmot annotates and TFLiteConverter exports. It takes the normalized picture
-float32 [batch, height, width, 3] = (raw - zero point) * scale and gives logits float32 [batch, classes].
+After ``convert.rules``; what it builds is what tfmot annotates and TFLiteConverter exports. It takes the normalized
+picture float32 [batch, height, width, 3] = (raw - zero point) * scale and gives logits float32 [batch, classes].
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def emit(graph: Graph, wrap: Wrap | None = None, entry: Any = None) -> Any:
             continue
         if node.kind not in EMITTERS:
             raise UnsupportedLayerError(
-                f"expected layers that the rules can place; came {node.kind} at {node.path!r}, which nothing could take up; "
+                f"expected layers that the rules can place; came {node.kind} at {node.path!r}, which nothing took up; "
                 f"supported after the rules: {', '.join(sorted(EMITTERS))}"
             )
         layer = EMITTERS[node.kind](node)

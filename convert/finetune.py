@@ -1,30 +1,31 @@
 """Quantization-aware fine-tuning: the fake-quant network learns to give the float network's probabilities.
 
-Between ``convert.quantization.calibrate`` and ``convert.export``. Plain steps in one ``tf.function`` (XLA on a CPU is eight
-times slower on depthwise convolutions); the last part of the steps runs with frozen ranges, so that the weights settle on
-the grid that is exported. State is kept in a file, so that a killed run goes on where it was.
+Between ``convert.quantization.calibrate`` and ``convert.export``. Plain steps in one ``tf.function`` (XLA on a CPU is
+eight times slower on depthwise convolutions); the last part of the steps runs with frozen ranges, so that the weights
+settle on the grid that is exported. State is kept in a file, so that a killed run goes on where it was.
 
-Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network" (the loss); Jacob et al. 2018 (fake quantization).
+Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network" (the loss); Jacob et al. 2018 (fake quant).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from convert.graph import Graph
+from convert.optimizer import RelativeAdam
 from convert.parity import normalize
 from edge.files import atomic_path
 
 WARMUP_SHARE = 0.05
 FLOOR_SHARE = 0.05
-CLIP_NORM = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class QatConfig:
     Attributes:
         steps: Optimizer steps; 0 leaves the calibrated network as it is.
         batch: Pictures a step.
-        learning_rate: Of Adam, at its highest; it warms up over 5 % of the steps and falls by a cosine to 5 % of it.
+        learning_rate: At its highest, as a share of each channel's largest weight (``convert.optimizer``); it warms up
+            over 5 % of the steps and falls by a cosine to 5 % of it.
         frozen_share: Last part of the steps in which the activation ranges no longer move, 0..1.
         hard_share: Weight of the true labels in the loss, 0..1; the rest is the float network's probabilities.
         checks: How often, evenly over the steps, the validation part is looked at and the state is kept.
@@ -43,7 +45,7 @@ class QatConfig:
 
     steps: int = 600
     batch: int = 64
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
     frozen_share: float = 0.3
     hard_share: float = 0.0
     checks: int = 6
@@ -66,9 +68,10 @@ class Tuned:
 
 
 class Batches(Protocol):
-    """Training pictures of one step: uint8 [batch, height, width, 3] and int64 labels [batch], the same for the same step."""
+    """Training pictures by step; the same step always gives the same."""
 
-    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures uint8 [batch, height, width, 3] and labels int64 [batch]."""
 
 
 def learning_rate(config: QatConfig, step: int) -> float:
@@ -146,12 +149,11 @@ class _Loop:
 
     def __init__(self, model: Any, teacher: Any, graph: Graph, config: QatConfig) -> None:
         import tensorflow as tf
-        import tf_keras
 
         self.model, self.graph = model, graph
         self.rate = tf.Variable(0.0, trainable=False)
-        self.optimizer = tf_keras.optimizers.Adam(self.rate)
-        self.optimizer.build(model.trainable_variables)
+        axes = [kernel_axis(model, variable) for variable in model.trainable_variables]
+        self.optimizer = RelativeAdam(model.trainable_variables, axes)
         tied = [(_kernel_of(model, node.name), np.asarray(node.attributes["tied"], np.float32))
                 for node in graph if "tied" in node.attributes]  # fmt: skip
 
@@ -166,8 +168,7 @@ class _Loop:
                 entropy = -tf.reduce_sum(goal * tf.math.log(goal + 1e-8), axis=-1)
                 loss = tf.reduce_mean(cross - entropy)
             variables = model.trainable_variables
-            gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), CLIP_NORM)
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            self.optimizer.apply(tape.gradient(loss, variables), self.rate)
             for kernel, weights in tied:
                 kernel.assign(project_tied(kernel, weights))
             return loss
@@ -205,35 +206,43 @@ def project_tied(kernel: Any, weights: np.ndarray) -> Any:
     return grey * column
 
 
+def kernel_axis(model: Any, variable: Any) -> int | None:
+    """The axis of a trainable variable's output channels in a fake-quant model; None for a bias."""
+    for layer in model.layers:
+        for candidate in layer.trainable_weights:
+            if candidate is variable and "kernel" in variable.name.rsplit("/", 1)[-1]:
+                return int(layer.quantize_config.kernel_axis)
+    return None
+
+
 def _kernel_of(model: Any, name: str) -> Any:
     layer = model.get_layer(f"quant_{name}")
     return next(variable for variable in layer.trainable_weights if "kernel" in variable.name)
 
 
 def _write_state(path: Path, identity: str, run: _Loop, state: _State) -> None:
-    arrays = {f"now{i}": value for i, value in enumerate(run.weights())}
+    arrays: dict[str, Any] = {f"now{i}": value for i, value in enumerate(run.weights())}
     arrays |= {f"best{i}": value for i, value in enumerate(state.best)}
-    arrays |= {f"optimizer{i}": np.array(variable) for i, variable in enumerate(run.optimizer.variables)}
+    arrays |= {f"optimizer{i}": np.array(variable) for i, variable in enumerate(run.optimizer.state)}
     header = {"identity": identity, "history": state.history, "best_step": state.best_step, "step": state.step}
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, header=np.array(json.dumps(header)), **arrays)
+        arrays["header"] = np.array(json.dumps(header))
+        np.savez(stream, **arrays)
 
 
 def _read_state(path: Path, identity: str, run: _Loop) -> _State | None:
     """The state of a killed run of the same identity, put into the model and optimizer; None where there is none."""
-    if not path.exists():
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            header = json.loads(str(kept["header"]))
+            arrays = {name: kept[name] for name in kept.files}
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile):  # none, or damaged: begin anew
         return None
-    with np.load(path, allow_pickle=False) as kept:
-        header = json.loads(str(kept["header"]))
-        if header["identity"] != identity:
-            return None
-        run.set_weights([kept[f"now{i}"] for i in range(len(run.weights()))])
-        for i, variable in enumerate(run.optimizer.variables):
-            variable.assign(kept[f"optimizer{i}"])
-        best = [kept[f"best{i}"] for i in range(len(run.weights()))]
+    if header["identity"] != identity:
+        return None
+    count = len(run.weights())
+    run.set_weights([arrays[f"now{i}"] for i in range(count)])
+    for i, variable in enumerate(run.optimizer.state):
+        variable.assign(arrays[f"optimizer{i}"])
+    best = [arrays[f"best{i}"] for i in range(count)]
     return _State(header["history"], best, header["best_step"], header["step"])
-
-
-def describe(config: QatConfig) -> dict[str, Any]:
-    """The configuration as plain JSON values."""
-    return asdict(config)

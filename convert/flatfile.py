@@ -17,8 +17,8 @@ IDENTIFIER = b"TFL3"
 WEIGHT_ALIGNMENT_BYTES = 16
 
 
-class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """flatbuffers' builder that aligns byte vectors to 16, as schema.fbs asks, and shares equal vectors of other types."""
+class SharingBuilder(flatbuffers.Builder):
+    """A builder that aligns byte vectors to 16, as schema.fbs asks, and writes equal vectors of other types once."""
 
     def __init__(self) -> None:
         super().__init__(1 << 20)

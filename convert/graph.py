@@ -1,8 +1,8 @@
 """The converter's own network: a flat list of layers with their weights as arrays.
 
 Between the Keras 3 model (``convert.reading``) and the tf_keras model that is quantized and exported
-(``convert.emission``). The rules of ``convert.rules`` rewrite it; it knows no framework, so that each rule can be worked
-out by hand.
+(``convert.emission``). The rules of ``convert.rules`` rewrite it; it knows no framework, so that each rule can be
+worked out by hand.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Graph:
         return [node for node in self if name in node.inputs]
 
     def is_private(self, name: str) -> bool:
-        """Whether exactly one layer reads ``name`` and the network does not return it: it may be merged into that layer."""
+        """Whether exactly one layer reads ``name`` and the network does not return it: the two may be merged."""
         return len(self.consumers(name)) == 1 and name != self.output
 
     def put(self, node: Node) -> Graph:

@@ -34,6 +34,7 @@ class Parity:
 
     @property
     def holds(self) -> bool:
+        """Whether the relative difference is within the tolerance."""
         return bool(self.relative <= TOLERANCE)
 
 

@@ -1,7 +1,7 @@
 """The fake-quant network: tfmot's annotation of a lowered graph from a table of layer kinds.
 
-After ``convert.emission``, before ``convert.finetune`` and ``convert.export``. tfmot's default scheme is not used: it has no
-rule for Multiply, quantizes depthwise kernels as one tensor and learns the input's range (2/255 instead of 1/128).
+After ``convert.emission``, before ``convert.finetune`` and ``convert.export``. tfmot's default scheme is not used: it
+has no rule for Multiply, quantizes depthwise kernels as one tensor and learns the input's range (2/255, not 1/128).
 """
 
 from __future__ import annotations
@@ -46,22 +46,27 @@ class LayerConfig(QuantizeConfig):
         self.kernel_axis, self.output = kernel_axis, output
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Quantizer]]:
+        """The kernel, by channel."""
         return [] if self.kernel_axis is None else [(_kernel(layer), ChannelQuantizer(self.kernel_axis))]
 
     def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Quantizer]]:
+        """Nothing: a fused activation is quantized as the layer's output."""
         return []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        """Puts the quantized kernel in the layer's place for it while tfmot calls the layer."""
         if quantize_weights:
             setattr(layer, _kernel_name(layer), quantize_weights[0])
 
     def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
-        pass
+        """Does nothing, as there are none."""
 
     def get_output_quantizers(self, layer: Any) -> list[Quantizer]:
+        """One, with a learned or a fixed range."""
         return [RangeQuantizer() if self.output is None else FixedQuantizer(*self.output)]
 
     def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
         return {"kernel_axis": self.kernel_axis, "output": self.output}
 
 
@@ -95,9 +100,11 @@ class TableScheme(QuantizeScheme):
     """tfmot's scheme in which only the annotations count."""
 
     def get_layout_transformer(self) -> QuantizeLayoutTransform:
+        """None in effect."""
         return _NoTransform()
 
     def get_quantize_registry(self) -> QuantizeRegistry:
+        """An empty one."""
         return _NoRegistry()
 
 

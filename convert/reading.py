@@ -1,7 +1,7 @@
 """Reading a Keras 3 functional model into a flat ``convert.graph.Graph``.
 
-First step of the conversion. Nested models are flattened; layers that compute nothing at inference become ``identity``. A
-layer that is not in ``READERS`` is refused by its class and path.
+First step of the conversion. Nested models are flattened; layers that compute nothing at inference become ``identity``.
+A layer that is not in ``READERS`` is refused by its class and path.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _functional(model: Any, path: str) -> Any:
 
 
 def _read_into(model: Any, prefix: str, names: dict[int, str], nodes: dict[str, Node]) -> None:
-    """Appends the layers of one (possibly nested) model in topological order; ``names`` maps Keras tensors to layers."""
+    """Appends the layers of one, possibly nested, model in order; ``names`` maps Keras tensors to layers."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for call in model._nodes_by_depth[depth]:
             layer = call.operation
@@ -85,7 +85,8 @@ def _read_layer(layer: Any, path: str, feeds: tuple[str, ...], outputs: list[Any
     reader = READERS.get(kind)
     if reader is None or len(outputs) != 1:
         raise UnsupportedLayerError(
-            f"expected layers that the converter can lower; came {kind} at {path!r}; supported: {', '.join(sorted(READERS))}"
+            f"expected layers that the converter can lower; came {kind} at {path!r}; "
+            f"supported: {', '.join(sorted(READERS))}"
         )
     shape = tuple(outputs[0].shape[1:])
     if None in shape:

@@ -1,7 +1,7 @@
 """The rewriting rules of the lowering, each exact in real arithmetic: one function a rule, with the reason for it.
 
-Between ``convert.reading`` and ``convert.emission``. ``lower`` applies them in the order of the table; a rule leaves alone
-what it does not know. Measurements behind them: int8 networks through XNNPACK on ai-edge-litert 2.3.0.
+Between ``convert.reading`` and ``convert.emission``. ``lower`` applies them in the order of the table; a rule leaves
+alone what it does not know. Measurements behind them: int8 networks through XNNPACK on ai-edge-litert 2.3.0.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def lower(graph: Graph) -> tuple[Graph, list[str]]:
 
 @rule("drop-identity", "Dropout, noise and linear activations compute nothing at inference")
 def drop_identity(graph: Graph) -> Graph:
+    """Drops layers that compute nothing, and reshapes to the same shape."""
     for node in graph:
         same_shape = node.kind == "reshape" and node.shape == graph[node.inputs[0]].shape
         if node.kind == "identity" or same_shape:
@@ -62,6 +63,7 @@ def drop_identity(graph: Graph) -> Graph:
 
 @rule("drop-final-softmax", "the export puts one calibrated softmax after the logits of every network")
 def drop_final_softmax(graph: Graph) -> Graph:
+    """Drops a softmax at the very end."""
     last = graph[graph.output]
     if last.kind == "activation" and last.attributes["function"] == "softmax":
         return graph.without(last.name)
@@ -72,6 +74,11 @@ def drop_final_softmax(graph: Graph) -> Graph:
     "input-affine", "Rescaling and Normalization of the raw pixels become the scale and zero point of the uint8 input"
 )
 def fold_input_affine(graph: Graph) -> Graph:
+    """Turns what normalizes the raw pixels into ``input_scale`` and ``input_zero_point``.
+
+    Raises:
+        UnsupportedLayerError: The channels differ, or the zero point is not a whole pixel value.
+    """
     scale, offset = np.ones(3), np.zeros(3)
     path = INPUT
     while graph.is_private(INPUT) and graph.consumers(INPUT)[0].kind == "affine":
@@ -95,6 +102,7 @@ def fold_input_affine(graph: Graph) -> Graph:
 
 @rule("fold-affine", "BatchNormalization goes into the kernel before it, so that its folded channels get a scale each")
 def fold_affine(graph: Graph) -> Graph:
+    """Scales the output channels of the kernel before an affine layer and moves its bias."""
     for node in graph:
         if node.kind != "affine":
             continue
@@ -111,6 +119,7 @@ def fold_affine(graph: Graph) -> Graph:
 
 @rule("affine-to-depthwise", "a scale and an offset by channel that nothing can take is a 1x1 depthwise convolution")
 def affine_to_depthwise(graph: Graph) -> Graph:
+    """Replaces affine layers on pictures that are left."""
     settings = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
     for node in graph:
         if node.kind == "affine" and len(node.shape) == 3:
@@ -124,6 +133,7 @@ def affine_to_depthwise(graph: Graph) -> Graph:
 
 @rule("same-padding", "ZeroPadding2D that equals SAME padding of the convolution after it saves a PAD and a copy")
 def fold_zero_padding(graph: Graph) -> Graph:
+    """Merges explicit padding into the convolution where the two are the same."""
     for node in graph:
         if node.kind != "zero_pad" or not graph.is_private(node.name):
             continue
@@ -148,6 +158,7 @@ def _same_padding(node: Node, sizes: tuple[int, ...], axis: int) -> tuple[int, i
     "keepdims-pooling", "squeeze-excite's pooling and Reshape would emit SHAPE and PACK and cut the graph at each block"
 )
 def keepdims_pooling(graph: Graph) -> Graph:
+    """Merges pooling and the Reshape to [1, 1, channels] after it."""
     for node in graph:
         if node.kind != "global_average_pool" or node.attributes["keepdims"] or not graph.is_private(node.name):
             continue
@@ -160,6 +171,7 @@ def keepdims_pooling(graph: Graph) -> Graph:
 
 @rule("dense-on-pictures", "a Dense on rank 4 is a 1x1 convolution, which XNNPACK runs with weights by channel")
 def dense_to_pointwise(graph: Graph) -> Graph:
+    """Replaces Dense layers on pictures."""
     settings = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
     for node in graph:
         if node.kind == "dense" and len(node.shape) == 3:
@@ -170,6 +182,7 @@ def dense_to_pointwise(graph: Graph) -> Graph:
 
 @rule("split-silu", "swish is LOGISTIC and MUL, both int8 in XNNPACK; each gets its own scale")
 def split_silu(graph: Graph) -> Graph:
+    """Replaces swish by a sigmoid and a product."""
     for node in graph:
         if node.kind == "activation" and node.attributes["function"] == "silu":
             gate = replace(node, name=f"{node.name}_sigmoid").with_attributes(function="sigmoid")
@@ -180,6 +193,7 @@ def split_silu(graph: Graph) -> Graph:
 
 @rule("fuse-relu", "ReLU and ReLU6 run inside the layer before them: one output range instead of two")
 def fuse_activation(graph: Graph) -> Graph:
+    """Merges ReLU and ReLU6 into the weighted layer before them."""
     for node in graph:
         if node.kind != "activation" or node.attributes["function"] not in FUSED_ACTIVATIONS:
             continue

@@ -1,0 +1,161 @@
+"""The after-checks of an exported file: what it must fulfil, and what its quantization cost.
+
+``run_file`` gives the file's own probabilities; the rest compares them with the float and the fake-quant network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from convert.config import AGREEMENT_FLOOR
+from convert.export import INT8_RECIPES
+from convert.graph import Graph
+from convert.inspection import CONVERSIONS, Inspection
+from convert.parity import Parity
+from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, per_class, weighted_f1
+
+
+class CheckError(ValueError):
+    """An exported file did not do what it must."""
+
+
+def run_file(content: bytes, images: np.ndarray, advance: Callable[[int], None] = lambda done: None) -> np.ndarray:
+    """Probabilities of a packaged file for uint8 [n, height, width, 3], as it gives them (not divided by their sum).
+
+    Returns:
+        float32 [n, classes]; of a uint8 output multiples of 1/256, so that equal ones are ties.
+    """
+    from convert.export import quiet
+    from edge.interpreter import Classifier
+
+    with quiet():
+        classifier = Classifier(content)
+    output = classifier.model.output
+    rows = []
+    for index in range(len(images)):
+        raw = classifier.infer(np.ascontiguousarray(images[index : index + 1]))[0]
+        rows.append((raw.astype(np.float32) - (output.zero_point or 0)) * (output.scale or 1.0))
+        advance(index + 1)
+    return np.asarray(rows, np.float32)
+
+
+def agreement(expected: np.ndarray, came: np.ndarray) -> float:
+    """Share of pictures for which one class is the highest in both, ties counted as agreement.
+
+    Args:
+        expected: Probabilities [n, classes] of the network to agree with, rounded like the file's.
+        came: Probabilities [n, classes] of the file.
+    """
+    highest = (expected >= expected.max(axis=1, keepdims=True)) & (came >= came.max(axis=1, keepdims=True))
+    return float(highest.any(axis=1).mean())
+
+
+def as_uint8_output(rows: np.ndarray) -> np.ndarray:
+    """Probabilities as a uint8 output of scale 1/256 holds them."""
+    return np.asarray(np.clip(np.round(rows * 256), 0, 255) / 256, np.float32)
+
+
+def figures(rows: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: int) -> dict[str, Any]:
+    """Accuracy with its 95 % interval, F1 scores and the per-class table of probabilities [n, classes]."""
+    predicted = rows.argmax(axis=1)
+    table = confusion_matrix(labels, predicted, len(names))
+    scores = per_class(table, names)
+    return {
+        "samples": len(labels),
+        "accuracy": accuracy(table),
+        "ci95": list(bootstrap_interval(predicted == labels, seed)),
+        "macro_f1": macro_f1(table),
+        "weighted_f1": weighted_f1(table),
+        "per_class": {name: dict(scores[name]) for name in names},
+    }
+
+
+def compare(
+    reference: np.ndarray, came: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: int
+) -> dict[str, Any]:
+    """What the file lost against the float network on one part, with the paired bootstrap interval of the drop.
+
+    Args:
+        reference: Probabilities [n, classes] of the float network.
+        came: Probabilities [n, classes] of the file.
+        labels: int64 [n].
+        names: Class names.
+        seed: Of the bootstrap.
+
+    Returns:
+        ``float`` and ``file`` figures, ``drop_points`` (float less file accuracy, in points) with ``drop_ci95``,
+        ``macro_f1_drop_points``, ``per_class_f1_change_points`` and ``agreement_with_float``.
+    """
+    before, after = figures(reference, labels, names, seed), figures(came, labels, names, seed)
+    difference = (reference.argmax(1) == labels).astype(np.float64) - (came.argmax(1) == labels)
+    low, high = bootstrap_interval(difference, seed)
+    return {
+        "float": before,
+        "file": after,
+        "drop_points": 100 * float(difference.mean()),
+        "drop_ci95": [100 * low, 100 * high],
+        "macro_f1_drop_points": 100 * (before["macro_f1"] - after["macro_f1"]),
+        "per_class_f1_change_points": {
+            name: 100 * (after["per_class"][name]["f1"] - before["per_class"][name]["f1"]) for name in names
+        },
+        "agreement_with_float": agreement(reference, came),
+    }
+
+
+def require_parity(parity: Parity) -> None:
+    """Refuses a lowering that does not compute what the Keras model computes.
+
+    Raises:
+        CheckError: The relative difference is above the tolerance.
+    """
+    if not parity.holds:
+        raise CheckError(
+            f"expected the lowered network within 1e-4 of the Keras model's logits (relative to their range); came "
+            f"{parity.relative:.2e}; this is a fault of a lowering rule: report the model's layers"
+        )
+
+
+def require_sound(recipe: str, graph: Graph, inspection: Inspection) -> list[str]:
+    """Refuses an int8 file that is not all int8 by channel with the fixed input; gives warnings for what is only slow.
+
+    Raises:
+        CheckError: A float operator, a kernel with one scale for all channels, or another input scale.
+    """
+    if recipe not in INT8_RECIPES:
+        return []
+    if inspection.float_operators:
+        raise CheckError(f"expected no float operator in {recipe}; came {_listed(inspection.float_operators)}")
+    if inspection.tensor_kernels:
+        raise CheckError(
+            f"expected kernels quantized by channel; came one scale for {', '.join(inspection.tensor_kernels)}"
+        )
+    expected = (graph.input_scale, graph.input_zero_point)
+    if abs(inspection.input[0] / expected[0] - 1) > 1e-6 or inspection.input[1] != expected[1]:
+        raise CheckError(f"expected the input at scale and zero point {expected}; came {inspection.input}")
+    warnings = []
+    if inspection.partitions != 1:
+        warnings.append(f"{inspection.partitions} XNNPACK partitions instead of 1")
+    outside = {name: n for name, n in inspection.outside.items() if name not in (*CONVERSIONS, "SOFTMAX", "RESHAPE")}
+    if outside:
+        warnings.append(f"outside XNNPACK: {_listed(outside)}")
+    return warnings
+
+
+def require_agreement(recipe: str, share: float) -> None:
+    """Refuses an int8 file that does not give the fake-quant network's classes.
+
+    Raises:
+        CheckError: Less than 99 % of the pictures agree.
+    """
+    if share < AGREEMENT_FLOOR:
+        raise CheckError(
+            f"expected the {recipe} file to give its network's class for {AGREEMENT_FLOOR:.0%} of the pictures; "
+            f"came {share:.2%}; fine-tune longer (--epochs), or report the model"
+        )
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

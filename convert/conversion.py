@@ -1,0 +1,355 @@
+"""The pipeline of ``python -m convert``: load, lower, calibrate, quantize, export, check, write.
+
+Every product is written only after its checks; a failed one leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert import checks, temperature
+from convert.config import ConvertConfig
+from convert.emission import emit
+from convert.export import INT8_RECIPES, export_float, export_int8, probabilities
+from convert.finetune import QatConfig, Tuned, finetune
+from convert.graph import Graph
+from convert.inspection import inspect
+from convert.packaging import package
+from convert.parity import Parity, compare, normalize
+from convert.progress import Progress
+from convert.reading import read
+from convert.rules import RULES, fold_grey, lower
+from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
+from edge.contract import Contract, InputSpec
+from edge.files import sha256_of, write_atomically
+from edge.modelfile import parse_model
+
+SCHEMA = 1
+PARITY_PICTURES = 64
+EVALUATION_BATCH = 64
+
+
+@dataclass(eq=False)
+class Work:
+    """All that the stages share.
+
+    Attributes:
+        config: The resolved flags.
+        source: The trained model.
+        dataset: Of ``train.datasets``.
+        parts: Measured parts, the validation part first.
+        graph: Lowered, the temperature folded in.
+        float_model: tf_keras model of ``graph``.
+        facts: What the report says so far, the same for every recipe.
+        progress: Where to tell.
+        seconds: By stage.
+    """
+
+    config: ConvertConfig
+    source: Source
+    dataset: Any
+    parts: list[Pictures]
+    graph: Graph
+    float_model: Any
+    facts: dict[str, Any]
+    progress: Progress
+    seconds: dict[str, float]
+
+    def logits(self, model: Any, part: Pictures) -> np.ndarray:
+        """Logits float32 [n, classes] of a tf_keras model for a part."""
+        return predict(model, self.graph, part.images)
+
+
+def convert(config: ConvertConfig, command: list[str], progress: Progress) -> list[Path]:
+    """Converts to every recipe of the configuration.
+
+    Args:
+        config: Resolved flags.
+        command: Words of the command, for the report.
+        progress: Where to tell.
+
+    Returns:
+        The .tflite files; beside each lies its .json.
+
+    Raises:
+        ValueError, EdgeError: The model, the data or a check failed; nothing of that recipe was written.
+    """
+    work = prepare(config, command, progress)
+    order = sorted(config.recipes, key=lambda recipe: recipe == "qat-int8")
+    fake_quant = _calibrated(work) if any(recipe in INT8_RECIPES for recipe in order) else None
+    return [convert_recipe(work, recipe, fake_quant) for recipe in order]
+
+
+def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Work:
+    """Loads model and data, lowers, checks parity, fits the temperature."""
+    import keras
+
+    start = time.perf_counter()
+    dataset = load_dataset(config)
+    names = [dataset.part_name("validation"), *(dataset.part_name(part) for part in config.parts)]
+    source = load_source(config, dataset)
+    parts = [pictures(source, dataset, name, config.limit) for name in dict.fromkeys(names)]
+    graph, used = lower(read(source.model))
+    if source.colour == "grey":
+        graph = fold_grey(graph)
+    float_model = emit(graph)
+    parity = compare(source.model, graph, float_model, parts[0].images[:PARITY_PICTURES])
+    checks.require_parity(parity)
+    progress.say(f"lowered {source.name}: {len(graph.nodes)} layers, parity {parity.relative:.1e} of the logits' range")
+    logits = predict(float_model, graph, parts[0].images)
+    fitted = temperature.fit_temperature(logits, parts[0].labels)
+    calibration = temperature.summary(logits, parts[0].labels, fitted)
+    progress.say(
+        f"temperature {fitted:.3f}: calibration error {calibration['ece_before']:.3f} -> {calibration['ece_after']:.3f}"
+    )
+    graph = temperature.fold_temperature(graph, fitted)
+    facts = {
+        "command": command,
+        "config": config.to_json(),
+        "source": described(source),
+        "data": {"name": dataset.name, "protocol": dataset.protocol, "fingerprint": dataset.fingerprint},
+        "lowering": {
+            "rules": {name: RULES[name].reason for name in used},
+            "grey_folded": source.colour == "grey",
+            "parity": _parity(parity),
+        },
+        "calibration": calibration | {"part": parts[0].name},
+        "versions": versions() | {"trained-with": source.versions, "keras-backend": keras.backend.backend()},
+    }
+    work = Work(config, source, dataset, parts, graph, emit(graph), facts, progress, {})
+    work.seconds["prepare"] = time.perf_counter() - start
+    return work
+
+
+def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
+    """Exports, checks and writes one recipe; ``fake_quant`` is trained on in place for qat-int8."""
+    start = time.perf_counter()
+    tuned = None
+    if recipe == "qat-int8":
+        tuned = _finetuned(work, fake_quant)
+    fine_tuned_at = time.perf_counter()
+    reference = fake_quant if recipe in INT8_RECIPES else work.float_model
+    if recipe in INT8_RECIPES:
+        flatbuffer = export_int8(work.graph, fake_quant)
+    else:
+        flatbuffer = export_float(work.graph, work.float_model, recipe)
+    exported_at = time.perf_counter()
+    report, content = _checked(work, recipe, flatbuffer, reference)
+    if tuned is not None:
+        report["qat"] = _tuning(work, tuned)
+    report["seconds"] = {
+        **work.seconds,
+        "finetune": fine_tuned_at - start,
+        "export": exported_at - fine_tuned_at,
+        "check": time.perf_counter() - exported_at,
+    }
+    report["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    path = work.config.out / f"{work.source.name}-{recipe}.tflite"
+    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(path, content)
+    write_atomically(path.with_suffix(".json"), text)
+    if tuned is not None:
+        _state_file(work).unlink(missing_ok=True)
+    for warning in report["warnings"]:
+        work.progress.say(f"warning: {recipe}: {warning}")
+    return path
+
+
+def predict(model: Any, graph: Graph, images: np.ndarray) -> np.ndarray:
+    """Logits float32 [n, classes] of a tf_keras model for raw uint8 pictures, in batches of one size."""
+    import tensorflow as tf
+
+    run = tf.function(lambda batch: model(batch, training=False), jit_compile=False)
+    rows = []
+    for start in range(0, len(images), EVALUATION_BATCH):
+        batch = images[start : start + EVALUATION_BATCH]
+        missing = EVALUATION_BATCH - len(batch)
+        filled = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
+        rows.append(run(tf.constant(normalize(filled, graph))).numpy()[: len(batch)])
+    return np.concatenate(rows)
+
+
+def _calibrated(work: Work) -> Any:
+    """The fake-quant model with its ranges started from training pictures, not augmented."""
+    from convert.quantization import calibrate, fake_quantize
+
+    start = time.perf_counter()
+    chosen = _calibration_pictures(work)
+    model = fake_quantize(work.graph)
+    batches = range(0, len(chosen), EVALUATION_BATCH)
+    calibrate(model, work.graph, (normalize(chosen[i : i + EVALUATION_BATCH], work.graph) for i in batches))
+    work.seconds["calibrate"] = time.perf_counter() - start
+    return model
+
+
+def _calibration_pictures(work: Work) -> np.ndarray:
+    part = work.dataset.part("train")
+    rows = np.random.default_rng(work.config.seed).permutation(len(part.images[: work.config.limit]))
+    few = dataclasses.replace(work.dataset, parts={"few": part.take(rows[: work.config.calibration])}, roles={})
+    return pictures(work.source, few, "few", None).images
+
+
+def _finetuned(work: Work, model: Any) -> Tuned:
+    """Fine-tunes the calibrated model in place; takes up the state of a killed run of the same kind."""
+    config = work.config
+    batches = TrainingBatches(work.source, work.dataset, config.batch, config.limit, config.seed)
+    steps = config.steps if config.steps is not None else math.ceil(config.epochs * batches.per_epoch)
+    qat = QatConfig(
+        steps=steps,
+        batch=batches.batch,
+        learning_rate=config.learning_rate,
+        hard_share=config.hard_share,
+        seed=config.seed,
+    )
+    validation = work.parts[0]
+    goal = probabilities(work.logits(work.float_model, validation))
+
+    def evaluate(candidate: Any) -> dict[str, float]:
+        return _validation_figures(work.logits(candidate, validation), goal, validation.labels)
+
+    work.config.out.mkdir(parents=True, exist_ok=True)
+    with work.progress.bar("fine-tuning", steps) as advance:
+        tuned = finetune(
+            model,
+            work.float_model,
+            work.graph,
+            batches,
+            evaluate,
+            qat,
+            _state_file(work),
+            _identity(work, qat),
+            advance,
+        )
+    best = next(row for row in tuned.history if row["step"] == tuned.best_step)
+    work.progress.say(f"fine-tuned {steps} steps: fake-quant accuracy {best['accuracy']:.4f} at step {tuned.best_step}")
+    return tuned
+
+
+def _validation_figures(logits: np.ndarray, goal: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy decides; among equals the smaller divergence from the float network's probabilities."""
+    rows = probabilities(logits)
+    divergence = float((goal * (np.log(goal + 1e-8) - np.log(rows + 1e-8))).sum(axis=1).mean())
+    accuracy = float((rows.argmax(axis=1) == labels).mean())
+    return {"score": accuracy - 1e-6 * min(divergence, 1.0), "accuracy": accuracy, "divergence": divergence}
+
+
+def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tuple[dict[str, Any], bytes]:
+    """The report of one recipe and the whole file, all checks passed."""
+    seed, names = work.config.seed, work.source.labels
+    content = package(flatbuffer, _contract(work, recipe, ()))
+    inspection = inspect(content)
+    warnings = checks.require_sound(recipe, work.graph, inspection)
+    compared: dict[str, Any] = {}
+    for part in work.parts:
+        with work.progress.bar(f"{recipe} on {part.name}", len(part.images)) as advance:
+            came = checks.run_file(content, part.images, advance)
+        compared[part.name] = checks.compare(
+            probabilities(work.logits(work.float_model, part)), came, part.labels, names, seed
+        )
+        expected = probabilities(work.logits(reference, part))
+        share = checks.agreement(checks.as_uint8_output(expected) if recipe in INT8_RECIPES else expected, came)
+        if recipe in (*INT8_RECIPES, "float32"):
+            checks.require_agreement(recipe, share)
+        compared[part.name]["agreement_with_network"] = share
+        compared[part.name]["ece"] = temperature.calibration_error(came, part.labels)
+        work.progress.say(_line(recipe, part.name, compared[part.name]))
+    content = package(flatbuffer, _contract(work, recipe, tuple(_metric(work, name, compared) for name in compared)))
+    parse_model(content)
+    report = {
+        "schema": SCHEMA,
+        "kind": "conversion",
+        "recipe": recipe,
+        "file": f"{work.source.name}-{recipe}.tflite",
+        "sha256": sha256_of(content),
+        "size_bytes": len(content),
+        **work.facts,
+        "inspection": dataclasses.asdict(inspection),
+        "parts": compared,
+        "warnings": warnings,
+    }
+    return report, content
+
+
+def _line(recipe: str, part: str, found: dict[str, Any]) -> str:
+    low, high = found["drop_ci95"]
+    return (
+        f"{recipe} on {part}: accuracy {found['file']['accuracy']:.4f} (float {found['float']['accuracy']:.4f}, "
+        f"drop {found['drop_points']:+.2f} points, 95 % {low:+.2f}..{high:+.2f}), macro-F1 "
+        f"{found['file']['macro_f1']:.4f}, agreement with its network {found['agreement_with_network']:.4f}, "
+        f"with float {found['agreement_with_float']:.4f}"
+    )
+
+
+def _contract(work: Work, recipe: str, metrics: tuple[dict[str, Any], ...]) -> Contract:
+    source, config = work.source, work.config
+    shown = {key: value for key, value in work.facts["versions"].items() if isinstance(value, str)}
+    return Contract(
+        name=source.name,
+        version=config.version,
+        description=(
+            f"Facial expression of one cropped face in {len(source.labels)} classes, {source.backbone} at "
+            f"{source.height}x{source.width}, {recipe}, trained on {source.trained_on['name']}."
+        ),
+        recipe=recipe,
+        backbone=source.backbone,
+        labels=source.labels,
+        input=InputSpec(source.height, source.width),
+        crop=source.crop,
+        training_colour="grey" if source.colour == "grey" else "rgb",
+        licence=config.licence,
+        intended_use=config.intended_use,
+        not_for=config.not_for,
+        flatbuffer_sha256="0" * 64,
+        metrics=metrics,
+        data=source.trained_on,
+        versions=shown,
+    )
+
+
+def _metric(work: Work, part: str, compared: dict[str, Any]) -> dict[str, Any]:
+    file = compared[part]["file"]
+    keys = ("accuracy", "macro_f1", "weighted_f1", "ci95", "samples")
+    protocol = work.dataset.protocol if work.config.limit is None else f"{work.dataset.protocol}, limited"
+    return {"dataset": work.dataset.name, "part": part, "protocol": protocol} | {key: file[key] for key in keys}
+
+
+def _tuning(work: Work, tuned: Tuned) -> dict[str, Any]:
+    return {"best_step": tuned.best_step, "resumed_step": tuned.resumed_step, "history": tuned.history}
+
+
+def _state_file(work: Work) -> Path:
+    return work.config.out / f".{work.source.name}-qat-int8.state.npz"
+
+
+def _identity(work: Work, qat: QatConfig) -> str:
+    """Of everything that decides the fine-tuning, so that another run's state is not taken up."""
+    digest = hashlib.sha256(json.dumps([dataclasses.asdict(qat), work.dataset.fingerprint, work.config.limit]).encode())
+    for node in work.graph:
+        for name in sorted(node.weights):
+            digest.update(np.ascontiguousarray(node.weights[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _parity(parity: Parity) -> dict[str, float]:
+    return dataclasses.asdict(parity)
+
+
+def versions() -> dict[str, str]:
+    """Packages that decide the product, by distribution."""
+    import platform
+    from importlib.metadata import version
+
+    import edge
+
+    names = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "keras", "numpy", "ai-edge-litert")
+    return {"fer-edge": edge.__version__, "python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,0 +1,197 @@
+"""What is converted and on what data: the trained model with its description, and the pictures as it sees them.
+
+First stage of the command; everything of ``train`` that the converter needs is reached from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convert.config import ConvertConfig
+from edge.contract import CropSpec
+from edge.errors import DataError
+from edge.preprocess import fit
+
+PLAIN_AUGMENT = {"rotation_deg": 10.0, "shift": 0.05, "zoom": 0.1, "flip": True}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A trained model and what is known about it.
+
+    Attributes:
+        model: ``keras.Model``: raw RGB pixels [n, height, width, 3] to logits (or probabilities) [n, classes].
+        name: Short name for files.
+        backbone: As named by train, or the model's own name.
+        labels: Class names in the order of the output.
+        height: Of the input, in pixels.
+        width: Of the input, in pixels.
+        colour: "grey" if it was trained on r = g = b, else "rgb".
+        crop: How its faces were cut.
+        augment: Distortions of its training pictures.
+        versions: Packages that it was trained with.
+        trained_on: Name and fingerprint of its training data.
+    """
+
+    model: Any
+    name: str
+    backbone: str
+    labels: tuple[str, ...]
+    height: int
+    width: int
+    colour: str
+    crop: CropSpec
+    augment: Any
+    versions: dict[str, str]
+    trained_on: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """One part of the data set as the network takes it.
+
+    Attributes:
+        name: Official name of the part.
+        images: uint8 [n, height, width, 3].
+        labels: int64 [n], in the order of the source's labels.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def load_dataset(config: ConvertConfig) -> Any:
+    """The ``train.datasets.Dataset`` under the run's (or the given) protocol.
+
+    Raises:
+        DataError: Unknown name or protocol, or files that are not what the layout says.
+    """
+    from train.datasets import apply_protocol, load
+
+    protocol = config.protocol or _run_config(config).get("data", {}).get("protocol") or "official-dedup"
+    return apply_protocol(load(config.dataset, config.data, progress=not config.quiet), protocol)
+
+
+def load_source(config: ConvertConfig, dataset: Any) -> Source:
+    """The model of a run folder, or of a ``.keras`` file described by the data set.
+
+    Raises:
+        DataError: Nothing there, Keras cannot read it, or its classes are not the labels.
+    """
+    from train.augment import Augment
+    from train.runs import load_model, load_run
+
+    known = _run_config(config)
+    model = load_run(config.model).model if known else load_model(config.model)
+    labels = tuple(known.get("labels", dataset.labels))
+    classes = model.outputs[0].shape[-1]
+    if classes != len(labels):
+        raise DataError(
+            f"expected one output a label ({len(labels)}: {', '.join(labels)}); came a model with {classes}; "
+            "give the data set that it was trained on"
+        )
+    height, width = model.inputs[0].shape[1:3]
+    colour = config.colour if config.colour != "auto" else known.get("input", {}).get("colour", dataset.colour)
+    name = config.name or known.get("name") or config.model.stem
+    phases = known.get("recipe", {}).get("phases", [])
+    data = known.get("data", {})
+    return Source(
+        model=model,
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "model",
+        backbone=known.get("backbone", model.name),
+        labels=labels,
+        height=height,
+        width=width,
+        colour=colour,
+        crop=CropSpec(**known["crop"]) if known else dataset.crop,
+        augment=Augment(**(phases[-1]["augment"] if phases else PLAIN_AUGMENT)),
+        versions=dict(known.get("versions", {})),
+        trained_on={
+            "name": str(data.get("name", dataset.name)),
+            "protocol": str(data.get("protocol", dataset.protocol)),
+            "fingerprint": str(data.get("fingerprint", dataset.fingerprint)),
+        },
+    )
+
+
+def _run_config(config: ConvertConfig) -> dict[str, Any]:
+    """``run.json`` of a run folder; empty for a ``.keras`` file."""
+    from train.runs import read_config
+
+    if config.model.suffix == ".keras" and config.model.is_file():
+        return {}
+    if config.model.is_file():
+        raise DataError(f"expected a run folder or a .keras file; came {config.model}; other formats may carry code")
+    return read_config(config.model)
+
+
+def pictures(source: Source, dataset: Any, part: str, limit: int | None) -> Pictures:
+    """A part of the data set, each picture brought to the network's size by the device's own code.
+
+    Raises:
+        DataError: No such part, or classes that the model does not know.
+    """
+    from train.evaluate import as_colour, map_labels
+
+    name = dataset.part_name(part)
+    images, labels = dataset.parts[name].images[:limit], dataset.parts[name].labels[:limit]
+    images = as_colour(images, source.colour)
+    fitted = np.empty((len(images), source.height, source.width, 3), np.uint8)
+    for place, image in zip(fitted, images, strict=True):
+        place[...] = fit(image, source.height, source.width)
+    return Pictures(name, fitted, map_labels(labels, dataset.labels, source.labels))
+
+
+class TrainingBatches:
+    """Augmented training pictures, the same for the same seed and step.
+
+    Args:
+        source: For size, colour and augmentation.
+        dataset: Its training part is drawn from, without repetition within an epoch.
+        batch: Pictures a step.
+        limit: Only the first pictures.
+        seed: Of order and augmentation.
+    """
+
+    def __init__(self, source: Source, dataset: Any, batch: int, limit: int | None, seed: int) -> None:
+        from train.augment import shrink_to
+        from train.evaluate import as_colour, map_labels
+
+        part = dataset.part("train")
+        images = as_colour(part.images[:limit], source.colour)
+        self._images = shrink_to(images, source.height, source.width)
+        self._labels = map_labels(part.labels[:limit], dataset.labels, source.labels)
+        self._source, self._seed = source, seed
+        self.batch = min(batch, len(self._images))
+        self.per_epoch = len(self._images) // self.batch if self.batch else 0
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures uint8 [batch, height, width, 3] and labels int64 [batch] of a step."""
+        from train.augment import draw_matrices, warp
+
+        epoch, index = divmod(step, self.per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng((self._seed, epoch)).permutation(len(self._images)))
+        rows = self._order[1][index * self.batch : (index + 1) * self.batch]
+        matrices = draw_matrices(self._source.augment, np.random.default_rng((self._seed, 1 << 20, step)), len(rows))
+        return warp(self._images[rows], matrices, self._source.height, self._source.width), self._labels[rows]
+
+
+def described(source: Source) -> dict[str, Any]:
+    """What the report says about the source."""
+    return {
+        "name": source.name,
+        "backbone": source.backbone,
+        "labels": list(source.labels),
+        "input": [source.height, source.width, 3],
+        "training_colour": source.colour,
+        "crop": dataclasses.asdict(source.crop),
+        "trained_on": source.trained_on,
+    }

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from convert.checks import (
+    CheckError,
+    agreement,
+    as_uint8_output,
+    compare,
+    require_agreement,
+    require_parity,
+    require_sound,
+)
+from convert.graph import Graph, Node
+from convert.inspection import Inspection
+from convert.parity import Parity
+
+GRAPH = Graph({"input": Node("input", "input", (), (8, 8, 3))}, "input", 1 / 128, 128)
+SOUND = Inspection({"CONV_2D": 1}, 1, {"QUANTIZE": 2, "SOFTMAX": 1}, {}, (), (1 / 128, 128), (1 / 256, 0))
+
+
+def test_ties_count_as_agreement_and_other_classes_do_not() -> None:
+    expected = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.1, 0.2, 0.7], [0.6, 0.4, 0.0]])
+    came = np.array([[0.4, 0.4, 0.2], [0.3, 0.5, 0.2], [0.1, 0.5, 0.4], [0.7, 0.3, 0.0]])
+    assert agreement(expected, came) == 0.75
+
+
+def test_probabilities_on_the_grid_of_a_uint8_output() -> None:
+    np.testing.assert_array_equal(as_uint8_output(np.array([[1.0, 0.0, 0.5]])), [[255 / 256, 0, 0.5]])
+
+
+def test_the_drop_is_worked_out_in_pairs() -> None:
+    labels = np.array([0, 0, 1, 1])
+    reference = np.eye(2)[[0, 0, 1, 0]]  # 3 of 4
+    came = np.eye(2)[[0, 1, 1, 1]]  # loses one, wins one
+    found = compare(reference, came, labels, ("a", "b"), seed=0)
+    assert found["drop_points"] == 0
+    assert found["drop_ci95"][0] < 0 < found["drop_ci95"][1]
+    assert found["float"]["accuracy"] == found["file"]["accuracy"] == 0.75
+    assert found["agreement_with_float"] == 0.5
+    # a: float precision 2/3, recall 1: 0.8; file precision 1, recall 1/2: 0.667
+    assert found["per_class_f1_change_points"]["a"] == pytest.approx(100 * (2 / 3 - 0.8))
+
+
+def test_equal_predictions_drop_nothing() -> None:
+    rows = np.eye(2)[[0, 1, 1]]
+    found = compare(rows, rows, np.array([0, 1, 0]), ("a", "b"), seed=0)
+    assert (found["drop_points"], found["drop_ci95"]) == (0, [0, 0])
+
+
+def test_a_sound_int8_file_passes_without_a_warning() -> None:
+    assert require_sound("qat-int8", GRAPH, SOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"float_operators": {"LOGISTIC": 2}}, "expected no float operator in qat-int8; came 2 LOGISTIC"),
+        ({"tensor_kernels": ("block0",)}, "expected kernels quantized by channel; came one scale for block0"),
+        ({"input": (2 / 255, 128)}, "expected the input at scale and zero point"),
+        ({"input": (1 / 128, 127)}, "expected the input at scale and zero point"),
+    ],
+)
+def test_an_unsound_int8_file_is_refused(changes: dict[str, object], text: str) -> None:
+    broken = dataclasses.replace(SOUND, **changes)  # type: ignore[arg-type]
+    with pytest.raises(CheckError, match=text):
+        require_sound("qat-int8", GRAPH, broken)
+    assert require_sound("float32", GRAPH, broken) == []
+
+
+def test_partitions_and_operators_outside_are_warned_of() -> None:
+    slow = dataclasses.replace(SOUND, partitions=3, outside={"QUANTIZE": 2, "GELU": 4})
+    assert require_sound("ptq-int8", GRAPH, slow) == ["3 XNNPACK partitions instead of 1", "outside XNNPACK: 4 GELU"]
+
+
+def test_agreement_below_99_percent_is_refused() -> None:
+    require_agreement("qat-int8", 0.99)
+    with pytest.raises(CheckError, match=r"for 99% of the pictures; came 98\.90%"):
+        require_agreement("qat-int8", 0.989)
+
+
+def test_parity_at_the_tolerance_holds_and_above_does_not() -> None:
+    require_parity(Parity(1e-3, 10, 1e-4, 8))
+    with pytest.raises(CheckError, match=r"came 1\.10e-04"):
+        require_parity(Parity(1.1e-3, 10, 1.1e-4, 8))

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from convert.__main__ import main
+from edge.interpreter import Classifier
+from edge.labels import EMOTIONS
+from edge.modelfile import read_model
+from tests.convert.networks import SIDE, small_network
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network trained for a moment on the drawn faces, so that its probabilities differ."""
+    import keras
+
+    from edge.preprocess import fit
+    from train.datasets import load
+
+    part = load("synthetic", progress=False).part("train")
+    images = np.stack([fit(image, SIDE, SIDE) for image in part.images]).astype(np.float32)
+    model = small_network()
+    model.compile(
+        keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+    )
+    model.fit(images, part.labels, epochs=6, batch_size=64, verbose=0)
+    path = tmp_path_factory.mktemp("model") / "drawn.keras"
+    model.save(path)
+    return path
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def exports(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exports")
+    words = ("--dataset", "synthetic", "--out", out, "--steps", "30", "--part", "test", "--quiet")
+    result = run(trained, "--recipe", "all", *words)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def report(exports: Path, recipe: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((exports / f"drawn-{recipe}.json").read_text())
+    return content
+
+
+def test_every_recipe_gives_a_file_that_the_device_runs(exports: Path) -> None:
+    image = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    for recipe in ("float32", "float16", "dynamic-int8", "ptq-int8", "qat-int8"):
+        model = read_model(exports / f"drawn-{recipe}.tflite")
+        assert model.labels == EMOTIONS
+        assert model.contract.recipe == recipe
+        assert model.contract.training_colour == "grey"
+        assert model.output.dtype == ("uint8" if recipe in ("ptq-int8", "qat-int8") else "float32")
+        assert Classifier(model).probabilities(image).sum() == pytest.approx(1, abs=0.01)
+    assert sorted(path.name for path in exports.iterdir()) == sorted(
+        f"drawn-{recipe}.{kind}"
+        for recipe in ("float32", "float16", "dynamic-int8", "ptq-int8", "qat-int8")
+        for kind in ("json", "tflite")
+    )
+
+
+def test_the_report_of_qat_holds_every_check(exports: Path) -> None:
+    found = report(exports, "qat-int8")
+    model = read_model(exports / "drawn-qat-int8.tflite")
+    assert (found["sha256"], found["size_bytes"]) == (model.sha256, model.size_bytes)
+    assert found["lowering"]["parity"]["relative"] <= 1e-4
+    assert found["lowering"]["grey_folded"] is True
+    assert found["inspection"]["float_operators"] == {}
+    assert found["inspection"]["partitions"] == 1
+    assert found["inspection"]["input"] == [1 / 128, 128]
+    assert found["warnings"] == []
+    assert found["qat"]["history"][-1]["step"] == 30
+    assert set(found["parts"]) == {"validation", "test"}
+    for part in found["parts"].values():
+        assert part["agreement_with_network"] >= 0.99
+        assert part["drop_ci95"][0] <= part["drop_points"] <= part["drop_ci95"][1]
+        assert part["drop_points"] == pytest.approx(100 * (part["float"]["accuracy"] - part["file"]["accuracy"]))
+    assert found["config"]["steps"] == 30
+    assert found["command"][-1] == "--quiet"
+    assert found["calibration"]["nll_after"] <= found["calibration"]["nll_before"]
+
+
+def test_the_contract_tells_the_files_own_accuracy(exports: Path) -> None:
+    from edge.preprocess import fit
+    from train.datasets import load
+
+    model = read_model(exports / "drawn-qat-int8.tflite")
+    entry = next(entry for entry in model.contract.metrics if entry["part"] == "test")
+    part = load("synthetic", progress=False).part("test")
+    faces = np.stack([fit(image, SIDE, SIDE) for image in part.images])
+    right = Classifier(model).probabilities(faces).argmax(axis=1) == part.labels
+    assert entry["samples"] == len(part.labels)
+    assert entry["accuracy"] == pytest.approx(right.mean())
+    assert right.mean() > 0.3  # it learnt something: chance is 1/7
+
+
+def test_float32_loses_nothing(exports: Path) -> None:
+    part = report(exports, "float32")["parts"]["test"]
+    assert part["drop_points"] == 0
+    assert part["agreement_with_network"] == 1
+
+
+def test_the_same_command_gives_the_same_bytes(exports: Path, trained: Path, tmp_path: Path) -> None:
+    words = ("--dataset", "synthetic", "--out", tmp_path, "--part", "test", "--quiet", "--name", "drawn")
+    assert run(trained, "--recipe", "ptq-int8", *words).exit_code == 0
+    name = "drawn-ptq-int8.tflite"
+    assert (tmp_path / name).read_bytes() == (exports / name).read_bytes()
+
+
+def test_a_failed_check_leaves_the_old_file_and_nothing_half_written(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "drawn-ptq-int8.tflite"
+    old.write_bytes(b"the old one")
+    monkeypatch.setattr("convert.checks.AGREEMENT_FLOOR", 1.01)
+    result = run(trained, "--recipe", "ptq-int8", "--dataset", "synthetic", "--out", tmp_path, "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: expected the ptq-int8 file to give its network's class for 101%")
+    assert result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [old.name]
+    assert old.read_bytes() == b"the old one"
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"model": "nothing.keras"}, "nothing"),
+        ({"model": "weights.h5"}, "expected a run folder or a .keras file; came"),
+        ({"model": "broken.keras"}, "expected a Keras model in"),
+        ({"dataset": "nonsense"}, "unknown data set 'nonsense'; known:"),
+        ({"part": "nonsense"}, "synthetic has no part 'nonsense'; it has"),
+        ({"protocol": "nonsense"}, "unknown protocol 'nonsense'"),
+        ({"model": "three.keras"}, "expected one output a label (7: angry,"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_1(
+    changed: dict[str, str], text: str, trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "weights.h5").write_bytes(b"\x89HDF")
+    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 half a file")
+    if changed.get("model") == "three.keras":
+        small_network(classes=3).save(tmp_path / "three.keras")
+    model = tmp_path / changed["model"] if "model" in changed else trained
+    words: list[str | Path] = [
+        "--recipe",
+        "float32",
+        "--dataset",
+        changed.get("dataset", "synthetic"),
+        "--out",
+        tmp_path / "out",
+    ]
+    for flag in ("part", "protocol"):
+        words += [f"--{flag}", changed[flag]] if flag in changed else []
+    result = run(model, *words, "--quiet")
+    assert result.exit_code == 1
+    assert text in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unsupported_layer_stops_the_command_before_anything_is_written(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.LeakyReLU(name="leaky")(picture))
+    keras.Model(picture, keras.layers.Dense(7)(pooled)).save(tmp_path / "leaky.keras")
+    out = tmp_path / "out"
+    result = run(tmp_path / "leaky.keras", "--recipe", "float32", "--dataset", "synthetic", "--out", out, "--quiet")
+    assert result.exit_code == 1
+    assert "came LeakyReLU at 'leaky'; supported: Activation, " in result.stderr
+    assert not out.exists()
+
+
+def test_usage_errors_exit_with_2() -> None:
+    assert run("model.keras", "--recipe", "int3", "--dataset", "synthetic", "--out", "x").exit_code == 2
+    assert run("model.keras", "--dataset", "synthetic", "--out", "x").exit_code == 2
+
+
+def test_help_answers_without_loading_tensorflow() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from convert.__main__ import main; "
+        "result = CliRunner().invoke(main, ['--help']); assert 'qat-int8' in result.output, result.output; "
+        "assert not {'tensorflow', 'keras', 'tf_keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

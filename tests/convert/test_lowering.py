@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.checks import CheckError, require_parity
+from convert.emission import emit
+from convert.parity import compare, randomize
+from convert.reading import UnsupportedLayerError, read
+from convert.rules import fold_grey, lower
+from tests.convert.networks import SIDE, pictures, small_network
+
+
+def built(name: str) -> Any:
+    from train.backbones import build
+
+    return build(name, height=32, width=32, classes=7)
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet-lite0", "efficientnet-b0"])
+def test_backbones_keep_their_logits_on_randomized_weights(backbone: str) -> None:
+    model = built(backbone)
+    randomize(model, seed=1)
+    graph, _ = lower(read(model))
+    parity = compare(model, graph, emit(graph), pictures(8, 32))
+    assert parity.range > 0.1
+    assert parity.relative <= 1e-4
+    assert (graph.input_scale, graph.input_zero_point) == (1 / 128, 128)
+    assert {node.kind for node in graph} <= {
+        "input", "conv2d", "depthwise", "dense", "add", "multiply", "activation", "global_average_pool",
+    }  # fmt: skip
+
+
+def test_every_weight_is_drawn() -> None:
+    model = small_network()
+    before = [np.array(value) for value in model.get_weights()]
+    randomize(model, 1)
+    assert all((old != new).all() for old, new in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("forgotten", ["kernel", "bias"])
+def test_a_forgotten_weight_fails_the_parity_check(forgotten: str) -> None:
+    model = small_network()
+    randomize(model)
+    graph, used = lower(read(model))
+    assert "same-padding" in used
+    require_parity(compare(model, graph, emit(graph), pictures(8)))
+    depthwise = graph["depthwise"]
+    array = depthwise.weights[forgotten] * (1.01 if forgotten == "kernel" else 0)
+    broken = graph.put(depthwise.with_weights(**{forgotten: array}))
+    with pytest.raises(CheckError, match="expected the lowered network within 1e-4"):
+        require_parity(compare(model, broken, emit(broken), pictures(8)))
+
+
+def test_nested_models_are_flattened_and_give_the_same() -> None:
+    import keras
+
+    inner = small_network()
+    picture = keras.Input((SIDE, SIDE, 3))
+    outer = keras.Model(picture, keras.layers.Dense(3, name="top")(keras.layers.ReLU()(inner(picture))))
+    randomize(outer, 2)
+    graph, _ = lower(read(outer))
+    assert "small.stem" in graph.nodes
+    assert graph["small.stem"].path == "small/stem"
+    assert compare(outer, graph, emit(graph), pictures(8)).relative <= 1e-4
+
+
+def test_a_sequential_model_and_a_final_softmax_are_read() -> None:
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    randomize(model)
+    graph, used = lower(read(model))
+    assert "drop-final-softmax" in used
+    assert compare(model, graph, emit(graph), pictures(8)).relative <= 1e-4
+
+
+def test_the_grey_fold_is_exact_on_grey_pictures_and_sees_luminance_on_coloured_ones() -> None:
+    import cv2
+
+    model = small_network()
+    randomize(model)
+    plain, _ = lower(read(model))
+    folded = fold_grey(plain)
+    coloured = pictures(8)
+    grey = np.stack([cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for p in coloured])
+    assert compare(model, folded, emit(folded), grey).relative <= 1e-4
+    seen = compare(model, folded, emit(folded), coloured).relative
+    assert seen > 0.05
+    from convert.parity import logits_of_keras, normalize
+
+    as_grey = emit(folded).predict(normalize(coloured, folded), verbose=0)
+    np.testing.assert_allclose(as_grey, logits_of_keras(model, grey), atol=0.05 * np.ptp(as_grey))
+
+
+def test_an_unsupported_layer_is_refused_by_class_and_path_with_the_supported_list() -> None:
+    import keras
+
+    inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.UpSampling2D(name="grow")], name="inner")
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inner(picture))
+    model = keras.Model(picture, keras.layers.Dense(2)(pooled))
+    with pytest.raises(UnsupportedLayerError, match=r"came UpSampling2D at 'inner/grow'; supported: .*Conv2D, Dense"):
+        read(model)
+
+
+def test_an_operation_outside_layers_is_refused() -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.ops.exp(picture))
+    with pytest.raises(UnsupportedLayerError, match="came Exp at"):
+        read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda layers: layers.Conv2D(6, 3, groups=3, name="c"), "expected a convolution of one group at 'c'; came 3"),
+        (lambda layers: layers.Conv2D(6, 3, activation="gelu", name="c"), "expected an activation out of .* came gelu"),
+        (lambda layers: layers.ReLU(negative_slope=0.1, name="c"), "expected ReLU without slope"),
+        (lambda layers: layers.ReLU(max_value=4, name="c"), "expected max_value None or 6 at 'c'; came 4"),
+    ],
+)
+def test_a_setting_without_an_exact_rule_is_refused(make: Any, text: str) -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(make(keras.layers)(picture))
+    with pytest.raises(UnsupportedLayerError, match=text):
+        read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
+
+
+@pytest.mark.parametrize("shape", [(None, None, 3), (SIDE, SIDE, 1)])
+def test_a_picture_of_unknown_size_or_one_channel_is_refused(shape: tuple[int | None, ...]) -> None:
+    import keras
+
+    picture = keras.Input(shape)
+    pooled = keras.layers.GlobalAveragePooling2D()(picture)
+    with pytest.raises(UnsupportedLayerError, match=r"expected an input \[None, height, width, 3\]"):
+        read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
+
+
+def test_an_affine_layer_on_rows_that_nothing_takes_up_is_refused_at_emission() -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(picture))
+    model = keras.Model(picture, keras.layers.Dense(2)(keras.layers.BatchNormalization(name="lone")(pooled)))
+    graph, _ = lower(read(model))
+    with pytest.raises(UnsupportedLayerError, match="came affine at 'lone', which nothing took up"):
+        emit(graph)
