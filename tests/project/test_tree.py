@@ -53,6 +53,8 @@ def test_the_check_sees_a_path_of_one_machine(text: str) -> None:
     assert MACHINE_PATH.search(text)
 
 
-@pytest.mark.parametrize("text", ["~/.cache/fer-edge", "https://example.org/home/page", "/proc/cpuinfo", "tests/opt/x", "/home/me/.cache"])
+@pytest.mark.parametrize(
+    "text", ["~/.cache/fer-edge", "https://example.org/home/page", "/proc/cpuinfo", "tests/opt/x", "/home/me/.cache"]
+)
 def test_the_check_lets_other_paths_pass(text: str) -> None:
     assert not MACHINE_PATH.search(text)
