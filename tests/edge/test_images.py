@@ -171,6 +171,13 @@ def test_a_flipped_bit_in_a_png_is_always_noticed() -> None:
             decode_image(bytes(damaged))
 
 
+def test_a_png_chunk_with_a_wrong_checksum_is_named() -> None:
+    content = bytearray(PICTURES["rgb.png"])
+    content[content.index(b"IDAT") + 6] ^= 1
+    with pytest.raises(ImageError, match="expected a sound PNG; got a wrong checksum in its IDAT chunk"):
+        decode_image(bytes(content))
+
+
 def png_header(width: int, height: int) -> bytes:
     """Return a PNG of a few bytes that claims any size."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", b"x"), (b"IEND", b"")]
