@@ -40,7 +40,7 @@ from edge.cli import OneLineCommand, command_line
 @click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Pictures a step.")
 @click.option(
     "--learning-rate",
-    default=1e-3,
+    default=2e-4,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
     help="Highest, as a share of each channel's largest weight.",

@@ -60,7 +60,7 @@ class ConvertConfig:
     epochs: float = 2.0
     steps: int | None = None
     batch: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-4
     hard_share: float = 0.0
     calibration: int = 1024
     seed: int = 0

@@ -12,12 +12,14 @@ import math
 import resource
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convert import checks, temperature
+from convert import report as report_of
 from convert.config import ConvertConfig
 from convert.emission import emit
 from convert.export import INT8_RECIPES, export_float, export_int8, probabilities
@@ -25,12 +27,11 @@ from convert.finetune import QatConfig, Tuned, finetune
 from convert.graph import Graph
 from convert.inspection import inspect
 from convert.packaging import package
-from convert.parity import Parity, compare, normalize
+from convert.parity import compare, normalize
 from convert.progress import Progress
 from convert.reading import read
 from convert.rules import RULES, fold_grey, lower
 from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
-from edge.contract import Contract, InputSpec
 from edge.files import sha256_of, write_atomically
 from edge.modelfile import parse_model
 
@@ -121,10 +122,11 @@ def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Wo
         "lowering": {
             "rules": {name: RULES[name].reason for name in used},
             "grey_folded": source.colour == "grey",
-            "parity": _parity(parity),
+            "parity": dataclasses.asdict(parity),
         },
         "calibration": calibration | {"part": parts[0].name},
-        "versions": versions() | {"trained-with": source.versions, "keras-backend": keras.backend.backend()},
+        "versions": report_of.versions() | {"keras-backend": keras.backend.backend()},
+        "trained_with": source.versions,
     }
     work = Work(config, source, dataset, parts, graph, emit(graph), facts, progress, {})
     work.seconds["prepare"] = time.perf_counter() - start
@@ -146,7 +148,7 @@ def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
     exported_at = time.perf_counter()
     report, content = _checked(work, recipe, flatbuffer, reference)
     if tuned is not None:
-        report["qat"] = _tuning(work, tuned)
+        report["qat"] = dataclasses.asdict(tuned)
     report["seconds"] = {
         **work.seconds,
         "finetune": fine_tuned_at - start,
@@ -246,7 +248,8 @@ def _validation_figures(logits: np.ndarray, goal: np.ndarray, labels: np.ndarray
 def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tuple[dict[str, Any], bytes]:
     """The report of one recipe and the whole file, all checks passed."""
     seed, names = work.config.seed, work.source.labels
-    content = package(flatbuffer, _contract(work, recipe, ()))
+    described_as = partial(report_of.contract, work.source, work.config, recipe, work.facts["versions"])
+    content = package(flatbuffer, described_as())
     inspection = inspect(content)
     warnings = checks.require_sound(recipe, work.graph, inspection)
     compared: dict[str, Any] = {}
@@ -262,8 +265,9 @@ def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tupl
             checks.require_agreement(recipe, share)
         compared[part.name]["agreement_with_network"] = share
         compared[part.name]["ece"] = temperature.calibration_error(came, part.labels)
-        work.progress.say(_line(recipe, part.name, compared[part.name]))
-    content = package(flatbuffer, _contract(work, recipe, tuple(_metric(work, name, compared) for name in compared)))
+        work.progress.say(report_of.line(recipe, part.name, compared[part.name]))
+    rows = tuple(report_of.metric(work.dataset, work.config, name, compared[name]["file"]) for name in compared)
+    content = package(flatbuffer, described_as(rows))
     parse_model(content)
     report = {
         "schema": SCHEMA,
@@ -280,53 +284,6 @@ def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tupl
     return report, content
 
 
-def _line(recipe: str, part: str, found: dict[str, Any]) -> str:
-    low, high = found["drop_ci95"]
-    return (
-        f"{recipe} on {part}: accuracy {found['file']['accuracy']:.4f} (float {found['float']['accuracy']:.4f}, "
-        f"drop {found['drop_points']:+.2f} points, 95 % {low:+.2f}..{high:+.2f}), macro-F1 "
-        f"{found['file']['macro_f1']:.4f}, agreement with its network {found['agreement_with_network']:.4f}, "
-        f"with float {found['agreement_with_float']:.4f}"
-    )
-
-
-def _contract(work: Work, recipe: str, metrics: tuple[dict[str, Any], ...]) -> Contract:
-    source, config = work.source, work.config
-    shown = {key: value for key, value in work.facts["versions"].items() if isinstance(value, str)}
-    return Contract(
-        name=source.name,
-        version=config.version,
-        description=(
-            f"Facial expression of one cropped face in {len(source.labels)} classes, {source.backbone} at "
-            f"{source.height}x{source.width}, {recipe}, trained on {source.trained_on['name']}."
-        ),
-        recipe=recipe,
-        backbone=source.backbone,
-        labels=source.labels,
-        input=InputSpec(source.height, source.width),
-        crop=source.crop,
-        training_colour="grey" if source.colour == "grey" else "rgb",
-        licence=config.licence,
-        intended_use=config.intended_use,
-        not_for=config.not_for,
-        flatbuffer_sha256="0" * 64,
-        metrics=metrics,
-        data=source.trained_on,
-        versions=shown,
-    )
-
-
-def _metric(work: Work, part: str, compared: dict[str, Any]) -> dict[str, Any]:
-    file = compared[part]["file"]
-    keys = ("accuracy", "macro_f1", "weighted_f1", "ci95", "samples")
-    protocol = work.dataset.protocol if work.config.limit is None else f"{work.dataset.protocol}, limited"
-    return {"dataset": work.dataset.name, "part": part, "protocol": protocol} | {key: file[key] for key in keys}
-
-
-def _tuning(work: Work, tuned: Tuned) -> dict[str, Any]:
-    return {"best_step": tuned.best_step, "resumed_step": tuned.resumed_step, "history": tuned.history}
-
-
 def _state_file(work: Work) -> Path:
     return work.config.out / f".{work.source.name}-qat-int8.state.npz"
 
@@ -338,18 +295,3 @@ def _identity(work: Work, qat: QatConfig) -> str:
         for name in sorted(node.weights):
             digest.update(np.ascontiguousarray(node.weights[name]).tobytes())
     return digest.hexdigest()
-
-
-def _parity(parity: Parity) -> dict[str, float]:
-    return dataclasses.asdict(parity)
-
-
-def versions() -> dict[str, str]:
-    """Packages that decide the product, by distribution."""
-    import platform
-    from importlib.metadata import version
-
-    import edge
-
-    names = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "keras", "numpy", "ai-edge-litert")
-    return {"fer-edge": edge.__version__, "python": platform.python_version()} | {name: version(name) for name in names}

@@ -75,8 +75,16 @@ def _converter(serve: Any, graph: Graph, dtype: Any, model: Any) -> Any:
 
 
 def _convert(converter: Any) -> bytes:
-    with quiet():
-        return bytes(converter.convert())
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    try:
+        with quiet():
+            return bytes(converter.convert())
+    except ConverterError as error:
+        first = (str(error).strip() or "no reason given").splitlines()[0]
+        raise ValueError(
+            f"expected a network that TFLiteConverter takes; it says: {first[:300]}; report the model's layers"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class QatConfig:
 
     steps: int = 600
     batch: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-4
     frozen_share: float = 0.3
     hard_share: float = 0.0
     checks: int = 6
@@ -223,7 +223,7 @@ def _kernel_of(model: Any, name: str) -> Any:
 def _write_state(path: Path, identity: str, run: _Loop, state: _State) -> None:
     arrays: dict[str, Any] = {f"now{i}": value for i, value in enumerate(run.weights())}
     arrays |= {f"best{i}": value for i, value in enumerate(state.best)}
-    arrays |= {f"optimizer{i}": np.array(variable) for i, variable in enumerate(run.optimizer.state)}
+    arrays |= {f"optimizer{i}": variable.numpy() for i, variable in enumerate(run.optimizer.state)}
     header = {"identity": identity, "history": state.history, "best_step": state.best_step, "step": state.step}
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         arrays["header"] = np.array(json.dumps(header))

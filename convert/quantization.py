@@ -179,7 +179,8 @@ def calibrate(model: Any, graph: Graph, batches: Iterable[np.ndarray]) -> dict[s
 
     @tf.function(jit_compile=False)
     def extremes(pictures: Any) -> tuple[Any, Any]:
-        values = probe(pictures, training=False)
+        came = probe(pictures, training=False)
+        values = came if len(outputs) > 1 else [came]
         return tf.stack([tf.reduce_min(v) for v in values]), tf.stack([tf.reduce_max(v) for v in values])
 
     probe = tf_keras.Model(float_model.input, outputs)

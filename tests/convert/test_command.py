@@ -17,21 +17,28 @@ from edge.modelfile import read_model
 from tests.convert.networks import SIDE, small_network
 
 
+def grey_faces(part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The drawn faces in grey, uint8 [n, 16, 16, 3] with r = g = b, and their labels."""
+    from edge.preprocess import fit
+    from train.datasets import load
+    from train.evaluate import as_colour
+
+    drawn = load("synthetic", progress=False).part(part)
+    images = as_colour(drawn.images, "grey")
+    return np.stack([fit(image, SIDE, SIDE) for image in images]), drawn.labels
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained for a moment on the drawn faces, so that its probabilities differ."""
     import keras
 
-    from edge.preprocess import fit
-    from train.datasets import load
-
-    part = load("synthetic", progress=False).part("train")
-    images = np.stack([fit(image, SIDE, SIDE) for image in part.images]).astype(np.float32)
+    images, labels = grey_faces("train")
     model = small_network()
     model.compile(
-        keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+        keras.optimizers.Adam(5e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
     )
-    model.fit(images, part.labels, epochs=6, batch_size=64, verbose=0)
+    model.fit(images.astype(np.float32), labels, epochs=15, batch_size=32, verbose=0)
     path = tmp_path_factory.mktemp("model") / "drawn.keras"
     model.save(path)
     return path
@@ -44,7 +51,7 @@ def run(*words: str | Path) -> Result:
 @pytest.fixture(scope="module")
 def exports(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exports")
-    words = ("--dataset", "synthetic", "--out", out, "--steps", "30", "--part", "test", "--quiet")
+    words = ("--dataset", "synthetic", "--colour", "grey", "--out", out, "--steps", "30", "--part", "test", "--quiet")
     result = run(trained, "--recipe", "all", *words)
     assert result.exit_code == 0, result.output
     return out
@@ -93,17 +100,13 @@ def test_the_report_of_qat_holds_every_check(exports: Path) -> None:
 
 
 def test_the_contract_tells_the_files_own_accuracy(exports: Path) -> None:
-    from edge.preprocess import fit
-    from train.datasets import load
-
     model = read_model(exports / "drawn-qat-int8.tflite")
     entry = next(entry for entry in model.contract.metrics if entry["part"] == "test")
-    part = load("synthetic", progress=False).part("test")
-    faces = np.stack([fit(image, SIDE, SIDE) for image in part.images])
-    right = Classifier(model).probabilities(faces).argmax(axis=1) == part.labels
-    assert entry["samples"] == len(part.labels)
+    faces, labels = grey_faces("test")
+    right = Classifier(model).probabilities(faces).argmax(axis=1) == labels
+    assert entry["samples"] == len(labels)
     assert entry["accuracy"] == pytest.approx(right.mean())
-    assert right.mean() > 0.3  # it learnt something: chance is 1/7
+    assert right.mean() > 0.22  # it learnt something: chance is 1/7
 
 
 def test_float32_loses_nothing(exports: Path) -> None:
@@ -113,7 +116,7 @@ def test_float32_loses_nothing(exports: Path) -> None:
 
 
 def test_the_same_command_gives_the_same_bytes(exports: Path, trained: Path, tmp_path: Path) -> None:
-    words = ("--dataset", "synthetic", "--out", tmp_path, "--part", "test", "--quiet", "--name", "drawn")
+    words = ("--dataset", "synthetic", "--colour", "grey", "--out", tmp_path, "--part", "test", "--quiet")
     assert run(trained, "--recipe", "ptq-int8", *words).exit_code == 0
     name = "drawn-ptq-int8.tflite"
     assert (tmp_path / name).read_bytes() == (exports / name).read_bytes()
