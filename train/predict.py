@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from edge.errors import DataError
+from edge.preprocess import fit
 from train.augment import compose, shrink_to, warp
 
 BATCH = 256
@@ -76,11 +77,15 @@ def _logits(model: keras.Model, images: np.ndarray, matrix: np.ndarray) -> np.nd
     if not model.compiled:
         model.compile(jit_compile=uses_xla())
     height, width = model.inputs[0].shape[1:3]
-    small = shrink_to(images, height, width)
+    plain = np.array_equal(matrix, views("none")[0])
+    small = images if plain else shrink_to(images, height, width)
     outputs = []
     for start in range(0, len(small), BATCH):
         chunk = small[start : start + BATCH]
-        pictures = warp(chunk, np.repeat(matrix[None], len(chunk), axis=0), height, width)
+        if plain:  # the device's own resampling; the warp's differs by its grid of 1/32 pixel
+            pictures = np.stack([fit(image, height, width) for image in chunk])
+        else:
+            pictures = warp(chunk, np.repeat(matrix[None], len(chunk), axis=0), height, width)
         short = BATCH - len(pictures)  # one shape for every call: nothing is traced twice
         if short and len(small) > BATCH:
             pictures = np.concatenate([pictures, np.zeros((short, *pictures.shape[1:]), np.uint8)])

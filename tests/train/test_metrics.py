@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 from edge.errors import DataError
+from edge.preprocess import fit
 from tests.train.conftest import tiny_model
+from train.augment import warp
 from train.datasets import Dataset
 from train.evaluate import as_colour, map_labels
 from train.fit import class_weights
@@ -84,3 +87,12 @@ def test_grey_is_the_luminance_of_the_colours() -> None:
     red[..., 0] = 200
     assert as_colour(red, "grey").tolist() == [[[60, 60], [60, 60]]]
     assert as_colour(red, "rgb") is red
+
+
+def test_single_view_is_resampled_as_on_the_device(faces: Dataset) -> None:
+    passing = keras.Input((64, 64, 3))
+    pixels = keras.Model(passing, keras.layers.Flatten()(passing))
+    image = faces.parts["test"].images[0]
+    seen = predict_logits(pixels, image[None]).reshape(64, 64, 3)
+    assert np.array_equal(seen, fit(image, 64, 64))
+    assert not np.array_equal(seen, warp(image[None], views("none"), 64, 64)[0])
