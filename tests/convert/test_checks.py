@@ -77,9 +77,16 @@ def test_partitions_and_operators_outside_are_warned_of() -> None:
 
 
 def test_agreement_below_99_percent_is_refused() -> None:
-    require_agreement("qat-int8", 0.99)
-    with pytest.raises(CheckError, match=r"for 99% of the pictures; came 98\.90%"):
-        require_agreement("qat-int8", 0.989)
+    assert require_agreement("qat-int8", "PublicTest", 0.99) == []
+    with pytest.raises(CheckError, match=r"for 99% of PublicTest; came 98\.90%"):
+        require_agreement("qat-int8", "PublicTest", 0.989)
+
+
+def test_low_agreement_is_a_warning_where_nothing_was_fine_tuned_or_decided() -> None:
+    warning = "gives its network's class for 98.90% of PublicTest, less than 99%"
+    assert require_agreement("ptq-int8", "PublicTest", 0.989) == [warning]
+    assert require_agreement("qat-int8", "PublicTest", 0.989, decides=False) == [warning]
+    assert require_agreement("ptq-int8", "PublicTest", 0.99) == []
 
 
 def test_parity_at_the_tolerance_holds_and_above_does_not() -> None:

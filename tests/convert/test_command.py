@@ -125,12 +125,12 @@ def test_the_same_command_gives_the_same_bytes(exports: Path, trained: Path, tmp
 def test_a_failed_check_leaves_the_old_file_and_nothing_half_written(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = tmp_path / "drawn-ptq-int8.tflite"
+    old = tmp_path / "drawn-float32.tflite"
     old.write_bytes(b"the old one")
     monkeypatch.setattr("convert.checks.AGREEMENT_FLOOR", 1.01)
-    result = run(trained, "--recipe", "ptq-int8", "--dataset", "synthetic", "--out", tmp_path, "--quiet")
+    result = run(trained, "--recipe", "float32", "--dataset", "synthetic", "--out", tmp_path, "--quiet")
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: expected the ptq-int8 file to give its network's class for 101%")
+    assert result.stderr.startswith("error: expected the float32 file to give its network's class for 101%")
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == [old.name]
     assert old.read_bytes() == b"the old one"
