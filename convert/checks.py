@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from convert.graph import Graph
 from convert.inspection import CONVERSIONS, Inspection
 from convert.parity import Parity
 from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, per_class, weighted_f1
+
+FEW_PICTURES = 1000  # below it, agreement is judged with its chance
 
 
 class CheckError(ValueError):
@@ -144,29 +147,47 @@ def require_sound(recipe: str, graph: Graph, inspection: Inspection) -> list[str
     return warnings
 
 
-def require_agreement(recipe: str, part: str, share: float, decides: bool = True) -> list[str]:
+def require_agreement(recipe: str, part: str, share: float, samples: int, decides: bool = True) -> list[str]:
     """Refuses a file that does not give its network's classes; returns warnings where that is no fault.
 
     Integer rounding moves near-ties. Fine-tuning settles the weights on their grid, so that a qat-int8 file must agree;
-    a ptq-int8 file of a network unsure of many pictures may not quite (98.7 % was seen), and is only warned of.
+    a ptq-int8 file of a network unsure of many pictures may not quite (98.7 % was seen), and is only warned of. On a
+    small part, a shortfall that chance explains (``is_chance``) is only warned of too: 4 of 280 pictures are 98.6 %.
 
     Args:
         recipe: Of the file.
         part: That was measured.
         share: Of pictures on which file and network agree, 0..1.
+        samples: Number of pictures.
         decides: Whether this is the part to decide on (validation); others are only warned of.
 
     Raises:
-        CheckError: Less than 99 % of the pictures agree.
+        CheckError: Less than 99 % of the pictures agree, of 1,000 or more; of fewer, too few for chance.
     """
     if share >= AGREEMENT_FLOOR:
         return []
-    if recipe == "ptq-int8" or not decides:
+    if recipe == "ptq-int8" or not decides or is_chance(share, samples):
         return [f"gives its network's class for {share:.2%} of {part}, less than {AGREEMENT_FLOOR:.0%}"]
     raise CheckError(
         f"expected the {recipe} file to give its network's class for {AGREEMENT_FLOOR:.0%} of {part}; "
         f"came {share:.2%}; fine-tune longer (--epochs), or report the model"
     )
+
+
+def is_chance(share: float, samples: int) -> bool:
+    """Whether fewer than 1,000 pictures may fall this short of the floor by chance, though the file keeps to it.
+
+    The number of disagreements at the floor is binomial; chance is a probability of 5 % or more to see as many.
+
+    Args:
+        share: Of pictures on which file and network agree, 0..1.
+        samples: Number of pictures.
+    """
+    if samples >= FEW_PICTURES:
+        return False
+    miss = 1 - AGREEMENT_FLOOR
+    fewer = range(round((1 - share) * samples))
+    return 1 - sum(comb(samples, k) * miss**k * AGREEMENT_FLOOR ** (samples - k) for k in fewer) >= 0.05
 
 
 def _listed(counts: dict[str, int]) -> str:

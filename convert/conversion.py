@@ -262,7 +262,9 @@ def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tupl
         expected = probabilities(work.logits(reference, part))
         share = checks.agreement(checks.as_uint8_output(expected) if recipe in INT8_RECIPES else expected, came)
         if recipe in (*INT8_RECIPES, "float32"):
-            warnings += checks.require_agreement(recipe, part.name, share, decides=part is work.parts[0])
+            warnings += checks.require_agreement(
+                recipe, part.name, share, len(part.images), decides=part is work.parts[0]
+            )
         compared[part.name]["agreement_with_network"] = share
         compared[part.name]["ece"] = temperature.calibration_error(came, part.labels)
         work.progress.say(report_of.line(recipe, part.name, compared[part.name]))

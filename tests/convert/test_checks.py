@@ -10,6 +10,7 @@ from convert.checks import (
     agreement,
     as_uint8_output,
     compare,
+    is_chance,
     require_agreement,
     require_parity,
     require_sound,
@@ -77,16 +78,24 @@ def test_partitions_and_operators_outside_are_warned_of() -> None:
 
 
 def test_agreement_below_99_percent_is_refused() -> None:
-    assert require_agreement("qat-int8", "PublicTest", 0.99) == []
+    assert require_agreement("qat-int8", "PublicTest", 0.99, 3589) == []
     with pytest.raises(CheckError, match=r"for 99% of PublicTest; came 98\.90%"):
-        require_agreement("qat-int8", "PublicTest", 0.989)
+        require_agreement("qat-int8", "PublicTest", 0.989, 3589)
 
 
 def test_low_agreement_is_a_warning_where_nothing_was_fine_tuned_or_decided() -> None:
     warning = "gives its network's class for 98.90% of PublicTest, less than 99%"
-    assert require_agreement("ptq-int8", "PublicTest", 0.989) == [warning]
-    assert require_agreement("qat-int8", "PublicTest", 0.989, decides=False) == [warning]
-    assert require_agreement("ptq-int8", "PublicTest", 0.99) == []
+    assert require_agreement("ptq-int8", "PublicTest", 0.989, 3589) == [warning]
+    assert require_agreement("qat-int8", "PublicTest", 0.989, 3589, decides=False) == [warning]
+    assert require_agreement("ptq-int8", "PublicTest", 0.99, 3589) == []
+
+
+def test_low_agreement_on_few_pictures_is_refused_only_where_chance_does_not_explain_it() -> None:
+    # Binomial(280, 1 %): 6 or more disagreements have a probability of 6.4 %, 7 or more of 2.4 %.
+    assert require_agreement("qat-int8", "validation", 274 / 280, 280) != []
+    with pytest.raises(CheckError, match=r"came 97\.50%"):
+        require_agreement("qat-int8", "validation", 273 / 280, 280)
+    assert not is_chance(0.9899, 1000)
 
 
 def test_parity_at_the_tolerance_holds_and_above_does_not() -> None:
