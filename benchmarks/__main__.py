@@ -71,10 +71,15 @@ def _write_pages(table: Table, out: Path, sources: list[Path]) -> None:
 
 
 def _write_block(table: Table, readme: Path, check: bool) -> None:
+    from benchmarks.card import CARD_BEGIN, CARD_END, model_card
     from benchmarks.report import markdown, with_block
 
     text = readme.read_text(encoding="utf-8")
     wanted = with_block(text, markdown(table), str(readme))
+    if CARD_BEGIN in text:
+        from edge.modelfile import read_model
+
+        wanted = with_block(wanted, model_card(table, read_model()), str(readme), CARD_BEGIN, CARD_END)
     if not check:
         write_atomically(readme, wanted)
         click.echo(f"wrote the results into {readme}")

@@ -83,25 +83,27 @@ def html_page(table: Table, plot_svg: str | None, sources: Sequence[Path]) -> st
 """
 
 
-def with_block(readme: str, block: str, name: str = "README.md") -> str:
+def with_block(readme: str, block: str, name: str = "README.md", begin: str = BEGIN, end: str = END) -> str:
     """Return the text of a README with `block` between the two markers.
 
     Args:
         readme: the README's text; holds each marker once, begin before end.
         block: Markdown to put between the markers.
         name: the README's name, for the error.
+        begin: the marker before the block.
+        end: the marker after it.
 
     Raises:
         DataError: the markers are not there once each and in order.
     """
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+    if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
         raise DataError(
-            f"{name}: expected the markers {BEGIN} and {END} once each and in this order; "
-            f"got {readme.count(BEGIN)} and {readme.count(END)}; put them where the table belongs"
+            f"{name}: expected the markers {begin} and {end} once each and in this order; "
+            f"got {readme.count(begin)} and {readme.count(end)}; put them where the table belongs"
         )
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{block}{END}{after}"
+    before, rest = readme.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n{block}{end}{after}"
 
 
 def _tables(table: Table) -> list[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
