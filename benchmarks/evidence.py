@@ -33,10 +33,17 @@ class Model:
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """Where and with what a figure was measured; figures of two settings never share a row."""
+    """Where and with what a figure was measured; figures of two settings never share a row.
+
+    Attributes:
+        machine: model, cores, architecture, system (short) and Python, as shown.
+        runtime: name and version of the interpreter, as shown.
+        system: the operating system in full, which is compared but not shown.
+    """
 
     machine: str
     runtime: str
+    system: str
 
 
 @dataclass(frozen=True)
@@ -269,10 +276,13 @@ def _model(block: _Fields) -> Model:
 
 def _setting(record: _Fields) -> Setting:
     machine, runtime = record.block("machine"), record.block("runtime")
+    system = machine.text("os")
+    short = " ".join(system.split("-")[:2])  # Linux-6.1.21-v8+-aarch64-with-glibc2.36 -> Linux 6.1.21
     return Setting(
         machine=f"{machine.text('model')}, {machine.whole('cores')} cores, {machine.text('arch')}, "
-        f"{machine.text('os')}, Python {machine.text('python')}",
+        f"{short}, Python {machine.text('python')}",
         runtime=f"{runtime.text('name')} {runtime.text('version')}",
+        system=system,
     )
 
 

@@ -6,7 +6,13 @@ import copy
 from typing import Any
 
 FLOAT_SHA, INT8_SHA = "a" * 64, "b" * 64
-MACHINE = {"model": "Test CPU", "arch": "x86_64", "cores": 2, "os": "Linux-6", "python": "3.11.7"}
+MACHINE = {
+    "model": "Test CPU",
+    "arch": "x86_64",
+    "cores": 2,
+    "os": "Linux-6.1.0-x86_64-with-glibc2.36",
+    "python": "3.11.7",
+}
 OTHER_MACHINE = MACHINE | {"model": "Raspberry Pi 5", "arch": "aarch64", "cores": 4}
 
 def model(recipe: str, **changes: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_accuracy_and_latency_of_one_model_file_share_a_row(float_and_int8: Path
         "Speed-up (95 %)": MISSING,
         "Threads": "1",
         "Runtime": "ai_edge_litert 2.3.0",
-        "Machine": "Test CPU, 2 cores, x86_64, Linux-6, Python 3.11.7",
+        "Machine": "Test CPU, 2 cores, x86_64, Linux 6.1.0, Python 3.11.7",
     }
     cells = _cells(quantized)
     assert cells["Drop against float, points (95 %)"].startswith("+10.00 (")
@@ -60,6 +60,13 @@ def test_two_runtimes_never_share_a_row(write: Write) -> None:
     other = {"name": "tflite_runtime", "version": "2.14.0"}
     rows = _table(write(handmade.accuracy("float32", "10"), handmade.latency("float32", 6.0, runtime=other))).rows
     assert [row.setting.runtime for row in rows] == ["ai_edge_litert 2.3.0", "tflite_runtime 2.14.0"]
+
+
+def test_two_systems_never_share_a_row_though_they_are_shown_alike(write: Write) -> None:
+    other = handmade.MACHINE | {"os": "Linux-6.1.0-x86_64-with-musl1.2"}
+    rows = _table(write(handmade.accuracy("float32", "10"), handmade.latency("float32", 6.0, machine=other))).rows
+    assert len(rows) == 2
+    assert rows[0].setting.machine == rows[1].setting.machine
 
 
 def test_each_thread_count_has_its_row(write: Write) -> None:
