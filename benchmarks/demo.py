@@ -22,7 +22,7 @@ from edge.files import atomic_path
 MARK = ".fer-edge-demo"  # marks a folder that the demo made and may empty
 NAME = "drawn-faces"
 TRAINING = (
-    "--weights", "none", "--size", "48", "--head-epochs", "0", "--epochs", "9", "--patience", "9", "--batch", "16",
+    "--weights", "none", "--size", "48", "--head-epochs", "0", "--epochs", "13", "--patience", "13", "--batch", "16",
     "--learning-rate", "0.003", "--quiet",
 )  # fmt: skip
 FINE_TUNING = ("--epochs", "2")
