@@ -84,7 +84,7 @@ def _edit(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (_edit(correct="111111000x"), r"correct: expected 10 characters 0 or 1"),
         (_edit(predictions="333"), r"predictions: expected 10 characters"),
         (_edit(macro_f1=True), r"macro_f1: expected a number"),
-        (_edit(machine={"model": "x", "os": "Linux-6"}), r"machine.cores: expected a whole number .* got no such field"),
+        (_edit(machine={"model": "x", "os": "Linux-6"}), r"machine.cores: expected a whole number .* no such field"),
         (_edit(model=[]), r"model: expected an object; got \[\]"),
         (_edit(model=handmade.model("qat-int8", sha256="b" * 63)), r"model.sha256: expected 64 hexadecimal digits"),
         (_edit(model=handmade.model("qat-int8", size_bytes=0)), r"model.size_bytes: expected a whole number"),
