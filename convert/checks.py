@@ -90,7 +90,8 @@ def compare(
 
     Returns:
         ``float`` and ``file`` figures, ``drop_points`` (float less file accuracy, in points) with ``drop_ci95``,
-        ``macro_f1_drop_points``, ``per_class_f1_change_points`` and ``agreement_with_float``.
+        ``macro_f1_drop_points``, ``per_class_f1_change_points``, ``agreement_with_float`` (of the first highest class)
+        and ``ties``, the share of pictures for which the file calls several classes highest.
     """
     before, after = figures(reference, labels, names, seed), figures(came, labels, names, seed)
     difference = (reference.argmax(1) == labels).astype(np.float64) - (came.argmax(1) == labels)
@@ -104,7 +105,8 @@ def compare(
         "per_class_f1_change_points": {
             name: 100 * (after["per_class"][name]["f1"] - before["per_class"][name]["f1"]) for name in names
         },
-        "agreement_with_float": agreement(reference, came),
+        "agreement_with_float": float((reference.argmax(axis=1) == came.argmax(axis=1)).mean()),
+        "ties": float(((came >= came.max(axis=1, keepdims=True)).sum(axis=1) > 1).mean()),
     }
 
 

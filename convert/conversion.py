@@ -32,11 +32,13 @@ from convert.progress import Progress
 from convert.reading import read
 from convert.rules import RULES, fold_grey, lower
 from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
+from edge.errors import DataError
 from edge.files import sha256_of, write_atomically
 from edge.modelfile import parse_model
 
 SCHEMA = 1
 PARITY_PICTURES = 64
+TIES_WARNED = 0.01
 EVALUATION_BATCH = 64
 
 
@@ -96,6 +98,8 @@ def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Wo
     import keras
 
     start = time.perf_counter()
+    if config.out.exists() and not config.out.is_dir():
+        raise DataError(f"expected a folder to write as --out; {config.out} is a file; choose another name")
     dataset = load_dataset(config)
     names = [dataset.part_name("validation"), *(dataset.part_name(part) for part in config.parts)]
     source = load_source(config, dataset)
@@ -265,6 +269,9 @@ def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tupl
             warnings += checks.require_agreement(
                 recipe, part.name, share, len(part.images), decides=part is work.parts[0]
             )
+        if compared[part.name]["ties"] > TIES_WARNED:
+            ties = f"{compared[part.name]['ties']:.1%} of {part.name}"
+            warnings.append(f"several classes tie for the highest on {ties}: its agreement says little")
         compared[part.name]["agreement_with_network"] = share
         compared[part.name]["ece"] = temperature.calibration_error(came, part.labels)
         work.progress.say(report_of.line(recipe, part.name, compared[part.name]))

@@ -41,7 +41,14 @@ class ConsoleProgress(Progress):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with RichProgress(*columns, TextColumn("{task.fields[text]}"), console=self._console, transient=True) as drawn:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        watched = self._console.is_terminal
+        with RichProgress(*columns, console=self._console, transient=True, disable=not watched) as drawn:
             task = drawn.add_task(description, total=total, text="")
             yield lambda done, text="": drawn.update(task, completed=done, text=text)

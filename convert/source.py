@@ -88,6 +88,11 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     from train.runs import load_model, load_run
 
     known = _run_config(config)
+    if known and "metrics" not in known:
+        raise DataError(
+            f"expected a finished run in {config.model}; its training was broken off; go on with "
+            "python -m train fit … --resume, or give its model.keras to convert the best epoch so far"
+        )
     model = load_run(config.model).model if known else load_model(config.model)
     labels = tuple(known.get("labels", dataset.labels))
     classes = model.outputs[0].shape[-1]
@@ -124,7 +129,7 @@ def _run_config(config: ConvertConfig) -> dict[str, Any]:
     """``run.json`` of a run folder; empty for a ``.keras`` file."""
     from train.runs import read_config
 
-    if config.model.suffix == ".keras" and config.model.is_file():
+    if config.model.suffix == ".keras" and not config.model.is_dir():
         return {}
     if config.model.is_file():
         raise DataError(f"expected a run folder or a .keras file; came {config.model}; other formats may carry code")

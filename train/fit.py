@@ -165,7 +165,8 @@ class Keeper(keras.callbacks.Callback):
         self._run, self._kept, self._optimizer, self._validation = run, model, optimizer, validation
         self._labels, self._recipe, self._phase = labels, recipe, phase
         self._progress, self._report = progress, report
-        self._plain = keras.models.clone_model(model)  # never compiled: its file holds no optimizer state
+        # Never compiled, so that its file holds no optimizer state; clone_model would copy that.
+        self._plain = type(model).from_config(model.get_config())
         self._started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -15,6 +15,8 @@ DPI = 120
 
 def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the learning curves (loss; accuracy and F1 of both parts) over the epochs of all phases."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, (loss_axes, score_axes) = _figure(1, 2, (11, 4.2))
     epochs = np.arange(1, len(rows) + 1)
     for key, label, axes in (
@@ -30,6 +32,7 @@ def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
         for start in starts:
             axes.axvline(start + 0.5, color="0.6", linestyle="--", linewidth=1)
         axes.set_xlabel("epoch (dashed: next phase)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     loss_axes.set_ylabel("loss")

@@ -17,7 +17,8 @@ def track(items: Sequence[Item], description: str, enabled: bool = True) -> Iter
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    return rich_track(items, description=description, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return rich_track(items, description=description, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def track_bytes(path: Path, description: str, enabled: bool = True) -> Iterator[
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"{description} {path.name}", total=path.stat().st_size)
         yield lambda count: bar.advance(task, count)

@@ -1,4 +1,4 @@
-"""The run folder: ``model.keras``, ``run.json``, ``history.csv``, plots, and while it lasts ``state.npz``.
+"""The run folder: ``model.keras``, ``run.json``, ``history.csv``, plots, and ``state.npz`` to go on from.
 
 What passes from training to conversion. ``run.json`` carries everything that is needed to repeat the run and to use its
 model: backbone, input, labels, crop, recipe, data fingerprint, metrics and versions.
@@ -7,6 +7,7 @@ model: backbone, input, labels, crop, recipe, data fingerprint, metrics and vers
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,11 @@ def load_model(path: Path) -> keras.Model:
 
     if not path.is_file():
         raise DataError(f"expected a Keras model at {path}; nothing is there; finish the training or check the path")
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            f"expected a Keras model (a zip) in {path}; got {path.stat().st_size:,} bytes that are none, cut short or "
+            "foreign; copy it again, or train it anew"
+        )
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as cause:  # Keras raises whatever its zip, JSON or HDF5 reader meets

@@ -42,6 +42,8 @@ def test_the_drop_is_worked_out_in_pairs() -> None:
     assert found["drop_ci95"][0] < 0 < found["drop_ci95"][1]
     assert found["float"]["accuracy"] == found["file"]["accuracy"] == 0.75
     assert found["agreement_with_float"] == 0.5
+    assert found["ties"] == 0
+    assert compare(reference, np.full((4, 2), 0.5), labels, ("a", "b"), seed=0)["ties"] == 1
     # a: float precision 2/3, recall 1: 0.8; file precision 1, recall 1/2: 0.667
     assert found["per_class_f1_change_points"]["a"] == pytest.approx(100 * (2 / 3 - 0.8))
 

@@ -50,7 +50,9 @@ def test_fit_does_not_write_over_a_run_and_resumes_only_the_same(run: Path) -> N
     other = _run("fit", "synthetic", "--out", run, *FIT, "--resume", "--batch", "20")
     assert other.exit_code == 1
     assert "expected the recipe of the run" in other.output
-    assert "batch=35" in other.output
+    assert "(batch=35); got another (batch=20)" in other.output
+    longer = _run("fit", "synthetic", "--out", run, *FIT, "--resume", "--epochs", "2")
+    assert "(phases=epochs=1); got another (phases=epochs=2)" in longer.output
     nothing = _run("fit", "synthetic", "--out", run.parent / "none", *FIT, "--resume")
     assert nothing.exit_code == 1
     assert "leave --resume out" in nothing.output
@@ -98,9 +100,16 @@ def test_bad_csv_gives_one_line_with_the_row_and_leaves_nothing(tmp_path: Path) 
     file = write_csv(tmp_path / "fer2013.csv", [(0, pixels(), "Training"), (1, pixels(count=9), "Training")])
     done = _process("fit", "fer2013", "--data", file, "--out", tmp_path / "run")
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("error: expected 2304 pixels in row 3 of")
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: expected 2304 pixels in row 3 of")
+    assert done.stderr.count("\n") == 1
     assert sorted(child.name for child in tmp_path.iterdir()) == ["fer2013.csv"]
+
+
+def test_error_after_the_framework_started_is_one_line_too(tmp_path: Path) -> None:
+    done = _process("fit", "synthetic", "--out", tmp_path / "run", "--backbone", "resnet9000")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: unknown backbone 'resnet9000'; known: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_unknown_backbone_and_missing_weights_leave_no_run_folder(tmp_path: Path) -> None:

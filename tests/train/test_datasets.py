@@ -68,6 +68,7 @@ def test_header_with_blanks_in_another_order_is_understood(tmp_path: Path) -> No
         ((0, pixels() + " x", "Training"), "whole numbers as pixels in row 3"),
         ((7, pixels(), "Training"), "emotion 0-6 in row 3 of .*got '7'"),
         (("", pixels(), "Training"), "emotion 0-6 in row 3"),
+        (("²", pixels(), "Training"), "emotion 0-6 in row 3"),
         ((0, pixels(), "Test"), "Usage Training, PublicTest, PrivateTest in row 3 of .*got 'Test'"),
     ],
 )

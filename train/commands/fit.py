@@ -206,8 +206,11 @@ def _plain(value: Any) -> Any:
 
 
 def _short(value: Any, other: Any) -> str:
+    """Return only what differs from `other`, field by field."""
     if isinstance(value, dict) and isinstance(other, dict):
-        return ", ".join(f"{key}={value[key]}" for key in value if value[key] != other.get(key))
+        return ", ".join(f"{key}={_short(value[key], other.get(key))}" for key in value if value[key] != other.get(key))
+    if isinstance(value, list) and isinstance(other, list) and len(value) == len(other):
+        return "; ".join(_short(mine, its) for mine, its in zip(value, other, strict=True) if mine != its)
     return str(value)
 
 

@@ -105,7 +105,7 @@ def _columns(header: list[str], path: Path) -> list[int]:
 
 
 def _emotion(text: str, number: int, path: Path) -> int:
-    if not text.strip().isdigit() or int(text) >= len(EMOTIONS):
+    if text.strip() not in map(str, range(len(EMOTIONS))):
         raise DataError(f"expected an emotion 0-6 in row {number} of {path}; got {text.strip()[:20]!r}; fix that row")
     return int(text)
 
