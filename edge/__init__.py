@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edge.errors import EdgeError as EdgeError
     from edge.errors import ImageError as ImageError
     from edge.errors import ModelFileError as ModelFileError
+    from edge.errors import OutputError as OutputError
     from edge.images import read_image as read_image
     from edge.labels import EMOTIONS as EMOTIONS
     from edge.modelfile import read_model as read_model
@@ -49,6 +50,7 @@ _HOMES = {
     "EdgeError": "edge.errors",
     "ImageError": "edge.errors",
     "ModelFileError": "edge.errors",
+    "OutputError": "edge.errors",
     "read_image": "edge.images",
     "EMOTIONS": "edge.labels",
     "read_model": "edge.modelfile",

@@ -26,6 +26,10 @@ class DataError(EdgeError):
     """A data set, pack, record or CSV file is not what it should be."""
 
 
+class OutputError(EdgeError):
+    """A file cannot be written where it was asked for."""
+
+
 class DetectorError(EdgeError):
     """A face detector cannot be loaded."""
 

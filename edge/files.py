@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from edge.errors import OutputError
 
 _BLOCK_BYTES = 1 << 20
 
@@ -16,17 +20,30 @@ _BLOCK_BYTES = 1 << 20
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; it is moved into place when the block ends well, removed when it fails.
 
-    The temporary name keeps the suffix (writers such as `np.savez` and `cv2.imwrite` go by it).
+    The temporary name keeps the suffix (writers such as `np.savez` and `cv2.imwrite` go by it). A symbolic link stays
+    one: the file that it names is replaced. What the block itself raises passes through.
 
     Raises:
-        OSError: the folder cannot be made or written, or the block wrote no file.
+        OutputError: `path` is a folder or a device, or its folder cannot be made or written.
+        FileNotFoundError: the block wrote no file.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
+    try:
+        _check_ordinary(path)
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.stem}.{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
+        temporary.touch(exist_ok=False)  # an unwritable folder is met here, under the target's name
+        temporary.unlink()
+    except OSError as error:
+        raise _refused(path, error) from error
     try:
         yield temporary
-        os.replace(temporary, target)
+        if not temporary.exists():
+            raise FileNotFoundError(errno.ENOENT, "the block wrote no file", os.fspath(path))
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            raise _refused(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -35,13 +52,17 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to `path`: a reader or a kill sees the old file or the new one, never a part.
 
     Raises:
-        OSError: the folder cannot be made or the file cannot be written.
+        OutputError: `path` is a folder or a device, its folder cannot be made, or the file cannot be written.
     """
     content = data.encode("utf-8") if isinstance(data, str) else data
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with atomic_path(path) as temporary:
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise _refused(path, error) from error
 
 
 def sha256_of(source: str | os.PathLike[str] | bytes) -> str:
@@ -69,3 +90,19 @@ def cache_dir() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "fer-edge"
+
+
+def _check_ordinary(path: str | os.PathLike[str]) -> None:
+    """Raise OutputError where `path` exists, links followed, and is no ordinary file."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        came = "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
+        raise OutputError(f"expected an ordinary file to write at {path}; got {came}; choose another name")
+
+
+def _refused(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    return OutputError(f"expected to write {path}; got: {reason}; choose another name or check its rights")

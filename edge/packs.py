@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -70,7 +71,7 @@ def write_pack(
 
     Raises:
         DataError: the arrays do not fit together, or `path` does not end in .npz.
-        OSError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     if Path(path).suffix != ".npz":
         raise DataError(f"{path}: expected a pack's name to end in .npz; got {Path(path).suffix!r}; rename it")
@@ -90,16 +91,19 @@ def read_pack(path: str | os.PathLike[str]) -> Pack:
         DataError: the file is missing, damaged, no pack, or its arrays do not fit together.
     """
     try:
+        _check_zip(path)
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: expected a pack (.npz); got a single array; {_REMEDY}")
             missing = [key for key in _KEYS if key not in archive.files]
             if missing:
                 raise DataError(f"{path}: expected the keys {', '.join(_KEYS)}; got no {', '.join(missing)}; {_REMEDY}")
+            for key in _KEYS:
+                _check_member(archive.zip, key, path)
             images, labels, classes, meta = (archive[key] for key in _KEYS)
     except FileNotFoundError:
         raise DataError(f"{path}: expected a pack (.npz); got no such file; {_REMEDY}") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError:
+        raise DataError(f"{path}: expected a pack that fits into memory; got a larger one; {_REMEDY}") from None
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: expected a readable pack (.npz); got {error}; {_REMEDY}") from error
     if labels.dtype.kind not in "iu" or classes.dtype.kind != "U" or meta.dtype.kind != "U":
         raise DataError(
@@ -170,6 +174,33 @@ def read_folder(
     pack = Pack(images, labels, tuple(classes), meta)
     _check(pack, root)
     return pack
+
+
+def _check_zip(path: str | os.PathLike[str]) -> None:
+    """Raise DataError where the file does not begin as a .npz does; numpy would advise to unpickle it."""
+    with Path(path).open("rb") as stream:
+        start = stream.read(6)
+    if start.startswith(b"PK"):
+        return
+    came = "a single array (.npy)" if start == b"\x93NUMPY" else "another kind of file" if start else "an empty file"
+    raise DataError(f"{path}: expected a pack (.npz); got {came}; {_REMEDY}")
+
+
+def _check_member(archive: zipfile.ZipFile, key: str, path: str | os.PathLike[str]) -> None:
+    """Raise DataError where an array's header claims objects, or more bytes than its member of the zip holds."""
+    info = archive.getinfo(f"{key}.npy")
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise DataError(f"{path}: expected plain arrays; got Python objects in the key {key}; {_REMEDY}")
+    size_bytes = math.prod(shape) * dtype.itemsize
+    if size_bytes > info.file_size:
+        raise DataError(
+            f"{path}: expected {size_bytes:,} bytes in the key {key} as its header says; got {info.file_size:,}; "
+            f"{_REMEDY}"
+        )
 
 
 def _check(pack: Pack, path: str | os.PathLike[str]) -> None:

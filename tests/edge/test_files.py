@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
+from edge.errors import OutputError
 from edge.files import atomic_path, cache_dir, sha256_of, write_atomically
 
 
@@ -37,8 +39,53 @@ def test_a_block_that_ends_well_replaces_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x.txt"):
+    with pytest.raises(FileNotFoundError, match=r"wrote no file: .*x\.txt"), atomic_path(tmp_path / "x.txt"):
         pass
+
+
+def test_a_link_is_written_through_and_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real" / "x.txt")
+    for text in ("made", "replaced"):
+        write_atomically(tmp_path / "link.txt", text)
+        assert (tmp_path / "link.txt").is_symlink()
+        assert (tmp_path / "real" / "x.txt").read_text() == text
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link.txt", "real", "x.txt"]
+
+
+def test_a_folder_and_a_pipe_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name, came in (("folder", "a folder"), ("pipe", "a device or pipe"), ("link", "a device or pipe")):
+        with pytest.raises(OutputError, match=f"expected an ordinary file to write at .*/{name}; got {came}; choose"):
+            write_atomically(tmp_path / name, "x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_what_hinders_writing_is_told_with_the_targets_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path, reason in ((tmp_path / "file" / "x.txt", "Not a directory"), (tmp_path / "loop", "Too many levels")):
+        with pytest.raises(OutputError, match=f"expected to write {path}; got: {reason}.*; choose another name or"):
+            write_atomically(path, "x")
+
+    def refuses(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "a temporary name")
+
+    for owner, name in ((Path, "mkdir"), (Path, "touch"), (Path, "open"), (os, "replace")):  # root may do anything
+        with monkeypatch.context() as patch, pytest.raises(OutputError) as caught:
+            patch.setattr(owner, name, refuses)
+            write_atomically(tmp_path / "file", "new")
+        assert str(caught.value).startswith(f"expected to write {tmp_path / 'file'}; got: Permission denied; ")
+    assert (tmp_path / "file").read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", tmp_path / "loop"]
+
+
+def test_an_os_error_of_the_block_passes_through(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError, match="its own"), atomic_path(tmp_path / "x.txt"):
+        raise PermissionError(13, "its own")
 
 
 def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:

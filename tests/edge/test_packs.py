@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +58,34 @@ def test_a_missing_empty_truncated_or_foreign_pack_is_one_line(tmp_path: Path) -
     content = (tmp_path / "a.npz").read_bytes()
     for name, damaged in (("empty", b""), ("short", content[: len(content) // 2]), ("text", b"emotion,pixels\n")):
         (tmp_path / f"{name}.npz").write_bytes(damaged)
-        with pytest.raises(DataError, match=f"{name}.npz: expected a (readable )?pack"):
+        with pytest.raises(DataError, match=f"{name}.npz: expected a (readable )?pack") as caught:
             read_pack(tmp_path / f"{name}.npz")
+        assert "pickle" not in str(caught.value)  # numpy's advice to load it unsafely
+    with (tmp_path / "array.npz").open("wb") as stream:
+        np.save(stream, IMAGES)
+    with pytest.raises(DataError, match=r"expected a pack \(\.npz\); got a single array \(\.npy\)"):
+        read_pack(tmp_path / "array.npz")
+
+
+def test_a_header_that_claims_more_than_the_file_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 48, 48)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(tmp_path / "claim.npz", "w") as archive:
+        for key in ("images", "labels", "classes", "meta"):
+            archive.writestr(f"{key}.npy", header.getvalue())
+    with pytest.raises(DataError, match=r"expected 2,304,000,000,000 bytes in the key images as its header says; got"):
+        read_pack(tmp_path / "claim.npz")
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    write_pack(tmp_path / "a.npz", IMAGES, LABELS, ("x", "y"), META)
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", exhausted)
+    with pytest.raises(DataError, match="expected a pack that fits into memory"):
+        read_pack(tmp_path / "a.npz")
 
 
 def test_a_pack_without_a_key_or_with_pickled_objects_is_refused(tmp_path: Path) -> None:
@@ -66,7 +94,7 @@ def test_a_pack_without_a_key_or_with_pickled_objects_is_refused(tmp_path: Path)
         read_pack(tmp_path / "keys.npz")
     objects = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / "pickle.npz", images=IMAGES, labels=LABELS, classes=objects, meta=objects)
-    with pytest.raises(DataError, match="expected a readable pack"):
+    with pytest.raises(DataError, match="expected plain arrays; got Python objects in the key classes"):
         read_pack(tmp_path / "pickle.npz")
 
 
