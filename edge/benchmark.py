@@ -8,11 +8,11 @@ speed-up is the median of the pairs' own ratios.
 from __future__ import annotations
 
 import gc
+import os
 import string
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -196,7 +196,7 @@ def read_data(path: str, classifier: Classifier, tick: Tick | None = None) -> Pa
         DataError: neither, or damaged.
         ImageError: a picture of the folder cannot be read.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         contract = classifier.model.contract
         return read_folder(path, classifier.labels, contract.input.height, contract.input.width, contract.crop, tick)
     return read_pack(path)

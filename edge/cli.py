@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import unicodedata
 from typing import IO, Any
 
 import click
@@ -21,6 +22,7 @@ import click
 from edge.errors import EdgeError
 
 _ARGUMENTS_KEY = "edge.cli.arguments"
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, direction marks, undecodable bytes, line separators
 
 
 class Failure(click.ClickException):
@@ -79,4 +81,12 @@ def one_line(error: BaseException) -> str:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     else:
         text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters escaped (a newline as two signs), so that no name can forge a line."""
+    return "".join(
+        character.encode("unicode_escape").decode("ascii") if unicodedata.category(character) in _UNSEEN else character
+        for character in text
+    )

@@ -93,17 +93,22 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     A file is taken as it is named, whatever its suffix. A folder gives its own pictures (by suffix, not those of its
     sub-folders) sorted by name; a pattern (`*`, `?`, `[...]`, `**` for any depth) gives its matches likewise.
 
+    Two spellings of one file (a link, `./a.jpg` and `a.jpg`) are one picture, under the name that came first.
+
     Raises:
-        ImageError: nothing of that name, a folder or pattern without a picture, or an unreadable folder.
+        ImageError: an empty name, a folder or pattern without a picture, or an unreadable folder.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for path in paths:
-        found.update(dict.fromkeys(_expand(Path(path))))
-    return list(found)
+        if not os.fspath(path):
+            raise ImageError("expected the name of a picture; got an empty name; leave it out, or name the file")
+        for picture in _expand(Path(path)):
+            found.setdefault(os.path.realpath(picture), picture)
+    return list(found.values())
 
 
 def _expand(path: Path) -> list[Path]:
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, False where a folder on the way may not be searched
         try:
             entries = sorted(path.iterdir())
         except OSError as error:
@@ -114,7 +119,7 @@ def _expand(path: Path) -> list[Path]:
         if not pictures:
             raise ImageError(f"{path}: expected a folder with pictures ({FORMATS}); got none; name the files")
         return pictures
-    if path.exists() or not glob.has_magic(str(path)):
+    if os.path.exists(path) or not glob.has_magic(str(path)):
         return [path]  # a missing file is reported when it is read
     matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
     pictures = [match for match in matches if _is_picture_name(match)]
@@ -124,7 +129,7 @@ def _expand(path: Path) -> list[Path]:
 
 
 def _is_picture_name(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not os.path.isdir(path)
 
 
 def _read_file(path: str | os.PathLike[str]) -> bytes:

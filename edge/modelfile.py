@@ -103,7 +103,9 @@ def _read_file(path: Path, shipped: bool) -> bytes:
         size = path.stat().st_size
         if path.is_dir() or size > MAX_MODEL_BYTES:
             came = "a folder" if path.is_dir() else f"{size:,} bytes"
-            raise ModelFileError(f"{path}: expected a .tflite of at most {MAX_MODEL_BYTES:,} bytes; got {came}")
+            raise ModelFileError(
+                f"{path}: expected a .tflite of at most {MAX_MODEL_BYTES:,} bytes; got {came}; name the model file"
+            )
         content = path.read_bytes()
     except FileNotFoundError:
         remedy = "this package ships no model: give one with --model" if shipped else "check the path"

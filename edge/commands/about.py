@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edge import __version__
+from edge.cli import printable
 
 _TEXT = """\
 fer-edge {version}: facial emotion recognition from a workstation to a Raspberry Pi. Licence: Apache-2.0.
@@ -25,5 +26,10 @@ def about() -> None:
     click.echo(_TEXT.format(version=__version__))
     if default_model_path().exists():
         contract = read_model().contract
-        click.echo(f"\nModel: {contract.name} {contract.version}, {contract.licence}. {contract.description}")
-        click.echo(f"For: {contract.intended_use}\nNot for: {contract.not_for}")
+        click.echo()
+        for line in (
+            f"Model: {contract.name} {contract.version}, {contract.licence}. {contract.description}",
+            f"For: {contract.intended_use}",
+            f"Not for: {contract.not_for}",
+        ):
+            click.echo(printable(line))

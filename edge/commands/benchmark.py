@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from edge.cli import OneLineGroup, command_line
+from edge.cli import OneLineGroup, command_line, printable
 from edge.commands.options import model_option, progress, record_option, threads_option
+
+PUBLISHABLE_PAIRS = 100  # below it the interval of the median ratio is too wide to be quoted
 
 
 @click.group(cls=OneLineGroup, short_help="Measure a model's latency or accuracy on this machine.")
@@ -112,7 +114,11 @@ def _latency_text(result: dict[str, Any]) -> str:
             f"speed-up {ratio['median']:.2f} (95 % interval {low:.2f} to {high:.2f}): median of {result['pairs']} "
             "interleaved pairs",
         ]
-    return "\n".join(lines)
+        if result["pairs"] < PUBLISHABLE_PAIRS:
+            lines.append(
+                f"fewer than {PUBLISHABLE_PAIRS} pairs: good for a look, not a figure to publish; raise --pairs"
+            )
+    return "\n".join(map(printable, lines))
 
 
 def _percentiles(latency_ms: dict[str, float]) -> str:
@@ -134,4 +140,4 @@ def _accuracy_text(result: dict[str, Any]) -> str:
             f"  {name:<10} {score['precision']:>9.3f} {score['recall']:>7.3f} {score['f1']:>7.3f} "
             f"{score['support']:>8,}"
         )
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from edge.cli import one_line
+from edge.cli import one_line, printable
 from edge.commands.options import model_option
 
 
@@ -26,7 +26,7 @@ def doctor(context: click.Context, model: str | None) -> None:
     failed = False
     for name, check in checks:
         try:
-            click.echo(f"ok    {name:<9} {check()}")
+            click.echo(f"ok    {name:<9} {printable(check())}")
         except Exception as error:  # a doctor reports whatever is wrong, and goes on
             click.echo(f"FAIL  {name:<9} {one_line(error)}")
             failed = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from edge.cli import one_line
+from edge.cli import one_line, printable
 from edge.commands.options import json_option, model_option
-from edge.errors import ImageError
+from edge.errors import ImageError, OutputError
 
 if TYPE_CHECKING:
     from edge.recognizer import Reading, Recognizer
+
+_OUR_NAME = re.compile(r"(.+)-faces(-\d+)?")  # the stem of an annotated copy in a folder, and its picture's stem
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,15 @@ def image(context: click.Context, **flags: Any) -> None:
     Folders and patterns stand for the pictures in them. A picture that cannot be read costs one line on stderr; the
     others are still read, and the exit code is 1. With --json, one object a picture, one a line. Boxes are (left, top,
     right, bottom) in pixels of the upright picture; faces come largest first.
+
+    In the folder --out, a copy is named after its picture: NAME-faces, with a number where that name is taken. Where
+    --out is a folder of pictures itself, earlier copies in it are neither read nor overwritten.
     """
     config = ImageConfig(**flags)
-    pictures, failed = _pictures(config.files)
-    targets = _targets(pictures, config.out)
+    pictures, copies, failed = _pictures(config.files, config.out)
+    if copies:
+        click.echo(f"note: {len(copies)} not read, being named as an earlier copy: {_names(copies)}", err=True)
+    targets = _targets(pictures, copies, config.out)
     if pictures:
         recognizer = _recognizer(config)
         for picture, target in zip(pictures, targets, strict=True):
@@ -74,19 +83,40 @@ def image(context: click.Context, **flags: Any) -> None:
     context.exit(1 if failed else 0)
 
 
-def _pictures(files: Sequence[str]) -> tuple[list[Path], bool]:
-    """Return the pictures that the arguments name, each once, and whether an argument named none."""
+def _pictures(files: Sequence[str], out: str | None) -> tuple[list[Path], list[Path], bool]:
+    """Return the pictures that the arguments name, each once, those left out as our own, and whether one named none.
+
+    Left out are the pictures in the folder `out` with the name of another one's annotated copy, unless named singly.
+    """
     from edge.images import list_images
 
-    pictures: dict[Path, None] = {}
+    pictures: dict[str, Path] = {}
+    singly: set[str] = set()
     failed = False
     for file in files:
         try:
-            pictures.update(dict.fromkeys(list_images([file])))
+            found = list_images([file])
         except ImageError as error:
             click.echo(f"error: {one_line(error)}", err=True)
             failed = True
-    return list(pictures), failed
+            continue
+        for picture in found:
+            pictures.setdefault(os.path.realpath(picture), picture)
+        if found == [Path(file)]:
+            singly.add(os.path.realpath(file))
+    stems = {picture.stem for picture in pictures.values()}
+    folder = None if out is None else os.path.realpath(out)
+    copies = {}
+    for resolved, picture in pictures.items():
+        named = _OUR_NAME.fullmatch(picture.stem)
+        if named and named[1] in stems and os.path.dirname(resolved) == folder and resolved not in singly:
+            copies[resolved] = picture
+    return [picture for resolved, picture in pictures.items() if resolved not in copies], list(copies.values()), failed
+
+
+def _names(pictures: Sequence[Path]) -> str:
+    shown = ", ".join(printable(picture.name) for picture in pictures[:3])
+    return shown if len(pictures) <= 3 else f"{shown}, ..."
 
 
 def _recognizer(config: ImageConfig) -> Recognizer:
@@ -107,7 +137,7 @@ def _read_one(recognizer: Recognizer, picture: Path, target: Path | None, as_jso
         reading = recognizer(pixels)
         if target is not None:
             save_image(target, annotate(pixels, reading.faces))
-    except (ImageError, OSError) as error:
+    except (ImageError, OutputError, OSError) as error:
         click.echo(f"error: {one_line(error)}", err=True)
         return False
     name = str(picture)
@@ -126,39 +156,41 @@ def _text(name: str, reading: Reading) -> str:
             f"  {best[0][0]:<8} {best[0][1]:>4.0%}  ({others})  box {left},{top} to {right},{bottom}  "
             f"detection {face.detection_score:.2f}"
         )
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
-def _targets(pictures: Sequence[Path], out: str | None) -> list[Path | None]:
-    """Return where each picture's annotated copy goes; never onto a picture that is read.
+def _targets(pictures: Sequence[Path], copies: Sequence[Path], out: str | None) -> list[Path | None]:
+    """Return where each picture's annotated copy goes; never onto a picture that is read or an earlier copy.
+
+    A folder is made when its first copy is written.
 
     Raises:
-        UsageError: one file for several pictures, a suffix that cannot be written, or a picture would be overwritten.
-        OSError: the folder cannot be made.
+        UsageError: one file for several pictures, a suffix that cannot be written, a file in the folder's place, or a
+            picture would be overwritten.
     """
     from edge.annotate import WRITABLE_SUFFIXES
 
     if out is None:
         return [None] * len(pictures)
-    path = Path(out)
-    if path.suffix and not path.is_dir() and not out.endswith("/"):
+    path, shown = Path(out), printable(out)
+    taken = {os.path.realpath(picture) for picture in (*pictures, *copies)}
+    if path.suffix and not os.path.isdir(path) and not out.endswith("/"):
         if path.suffix.lower() not in WRITABLE_SUFFIXES:
-            raise click.UsageError(f"--out: expected a folder or a name in {', '.join(WRITABLE_SUFFIXES)}; got {out}")
+            raise click.UsageError(f"--out: expected a folder or a name in {', '.join(WRITABLE_SUFFIXES)}; got {shown}")
         if len(pictures) > 1:
-            raise click.UsageError(f"--out: expected a folder for {len(pictures)} pictures; got the file {out}")
-        targets = [path]
-    else:
-        path.mkdir(parents=True, exist_ok=True)
-        targets = []
-        for picture in pictures:
-            suffix = picture.suffix if picture.suffix.lower() in WRITABLE_SUFFIXES else ".png"
-            target, number = path / f"{picture.stem}-faces{suffix}", 1
-            while target in targets:  # pictures of the same name from several folders
-                number += 1
-                target = path / f"{picture.stem}-faces-{number}{suffix}"
-            targets.append(target)
-    sources = {picture.resolve() for picture in pictures}
-    for target in targets:
-        if target.resolve() in sources:
-            raise click.UsageError(f"--out: expected another file than the pictures read; got {target}")
-    return list(targets)
+            raise click.UsageError(f"--out: expected a folder for {len(pictures)} pictures; got the file {shown}")
+        if os.path.realpath(path) in taken:
+            raise click.UsageError(f"--out: expected another file than the pictures read; got {shown}")
+        return [path] * len(pictures)
+    if not out or (os.path.lexists(path) and not os.path.isdir(path)):
+        raise click.UsageError(f"--out: expected a folder; got {shown or 'an empty name'}; choose another name")
+    targets: list[Path | None] = []
+    for picture in pictures:
+        suffix = picture.suffix if picture.suffix.lower() in WRITABLE_SUFFIXES else ".png"
+        target, number = path / f"{picture.stem}-faces{suffix}", 1
+        while os.path.realpath(target) in taken:  # also by a picture of the same name from another folder
+            number += 1
+            target = path / f"{picture.stem}-faces-{number}{suffix}"
+        taken.add(os.path.realpath(target))
+        targets.append(target)
+    return targets

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge.cli import printable
 from edge.commands.options import json_option, model_option
 
 if TYPE_CHECKING:
@@ -76,4 +77,4 @@ def _text(model: ModelFile) -> str:
         ("for", contract.intended_use),
         ("not for", contract.not_for),
     ]
-    return "\n".join(f"{name:<9} {value}" for name, value in rows)
+    return "\n".join(f"{name:<9} {printable(value)}" for name, value in rows)

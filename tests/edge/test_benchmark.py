@@ -118,6 +118,10 @@ def test_a_paired_record_says_which_model_is_how_many_times_as_fast(
     ratio = record["ratio"]
     assert ratio["ci95"][0] <= ratio["median"] <= ratio["ci95"][1]
     assert f"speed-up {ratio['median']:.2f}" in result.stdout and "40 interleaved pairs" in result.stdout
+    assert "fewer than 100 pairs: good for a look, not a figure to publish" in result.stdout
+    enough = run("benchmark", "latency", "--model", model_paths["qat-int8"], "--against", model_paths["float32"],
+                 "--pairs", 100)  # fmt: skip
+    assert "100 interleaved pairs" in enough.stdout and "publish" not in enough.stdout
 
 
 def test_counts_and_threads_that_make_no_sense_are_refused(int8_path: Path, run: Run) -> None:

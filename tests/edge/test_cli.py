@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from edge.cli import OneLineGroup, command_line, one_line
+from edge.cli import OneLineCommand, OneLineGroup, command_line, one_line, printable
 from edge.errors import EdgeError, ImageError, ModelFileError
 
 
@@ -57,6 +57,26 @@ def test_the_debug_variable_shows_the_traceback_before_the_line(monkeypatch: pyt
     result = CliRunner().invoke(cli, ["fail", "value"])
     assert "Traceback" in result.stderr
     assert result.stderr.endswith("error: expected 1; got 2\n")
+
+
+@pytest.mark.parametrize(("kind", "code", "line"), [(OneLineCommand, 1, "error: expected 1; got 2\n"), (None, 1, "")])
+def test_a_command_without_a_group_has_the_same_one_line(
+    kind: type[click.Command] | None, code: int, line: str
+) -> None:
+    @click.command(cls=kind)
+    @click.argument("name")
+    def alone(name: str) -> None:
+        raise ValueError(f"expected 1; got {len(command_line())}")
+
+    result = CliRunner().invoke(alone, ["name"], prog_name="alone")
+    assert (result.exit_code, result.stderr, result.stdout) == (code, line, "")
+    assert isinstance(result.exception, SystemExit if kind else ValueError)  # click's own kind lets it through
+
+
+def test_control_characters_are_escaped_and_other_letters_kept() -> None:
+    assert printable("a\x1b[2K\nb\u202e\udcff") == r"a\x1b[2K\nb\u202e\udcff"
+    assert printable("Bild\u202fgrüß 笑.jpg") == "Bild\u202fgrüß 笑.jpg"
+    assert one_line(ImageError("\x1b[31mred.jpg:\n none")) == r"\x1b[31mred.jpg: none"
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

@@ -127,6 +127,64 @@ def test_out_never_overwrites_a_picture_that_is_read(run: Run, int8_path: Path, 
     assert (tmp_path / "x.jpg").read_bytes() == before
 
 
+def test_a_folder_may_be_its_own_out_again_and_again(run: Run, int8_path: Path, photos: Path, tmp_path: Path) -> None:
+    for name in ("x.jpg", "y.jpg", "z-faces.jpg"):  # the last is nobody's copy
+        shutil.copy(photos / "grace_hopper.jpg", tmp_path / name)
+    words = ("image", tmp_path, "--model", int8_path, "--json", "--out", tmp_path)
+    sources = ["x.jpg", "y.jpg", "z-faces.jpg"]
+    first = run(*words)
+    assert (first.exit_code, first.stderr) == (0, "")
+    copies = {"x-faces.jpg", "y-faces.jpg", "z-faces-faces.jpg"}
+    assert {path.name for path in tmp_path.iterdir()} == copies | set(sources)
+    before = {name: (tmp_path / name).stat().st_ino for name in copies}
+    second = run(*words)
+    assert second.exit_code == 0
+    assert second.stderr == f"note: 3 not read, being named as an earlier copy: {', '.join(sorted(copies))}\n"
+    assert [Path(reading["image"]).name for reading in objects(second.stdout)] == sources
+    assert before == {name: (tmp_path / name).stat().st_ino for name in copies}
+    singly = run("image", tmp_path / "x.jpg", tmp_path / "x-faces.jpg", *words[2:])
+    assert singly.exit_code == 0 and len(objects(singly.stdout)) == 2  # named, hence read
+
+
+def test_a_folder_for_out_is_made_with_its_first_copy_and_not_in_a_files_place(
+    run: Run, int8_path: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "file").touch()
+    assert run("image", tmp_path / "bad.jpg", "--model", int8_path, "--out", tmp_path / "new").exit_code == 1
+    assert not (tmp_path / "new").exists()
+    for out, text in ((tmp_path / "file", "expected a folder; got"), ("", "expected a folder; got an empty name")):
+        refused = run("image", photos, "--model", int8_path, "--out", out)
+        assert refused.exit_code == 2 and text in refused.stderr
+    below = run("image", photos, "--model", int8_path, "--out", tmp_path / "file" / "new")
+    assert below.exit_code == 1
+    lines = below.stderr.splitlines()
+    assert len(lines) == 2 and all(f"error: expected to write {tmp_path / 'file' / 'new'}/" in line for line in lines)
+
+
+def test_one_picture_under_two_names_is_read_once_and_an_empty_name_refused(
+    run: Run, int8_path: Path, photos: Path
+) -> None:
+    twice = run("image", photos / "grace_hopper.jpg", photos / ".." / "photos" / "grace_hopper.jpg", "",
+                "--model", int8_path, "--json")  # fmt: skip
+    assert twice.exit_code == 1 and len(objects(twice.stdout)) == 1
+    assert twice.stderr == (
+        "error: expected the name of a picture; got an empty name; leave it out, or name the file\n"
+    )
+
+
+def test_a_file_name_cannot_forge_a_line(run: Run, int8_path: Path, photos: Path, tmp_path: Path) -> None:
+    name = "x\n\x1b[2Kother.jpg: 1 x 1, no face.jpg"
+    shutil.copy(photos / "grace_hopper.jpg", tmp_path / name)
+    text = run("image", tmp_path, "--model", int8_path)
+    assert len(text.stdout.splitlines()) == 2 and "\x1b" not in text.stdout and r"x\n\x1b[2Kother" in text.stdout
+    (as_json,) = objects(run("image", tmp_path, "--model", int8_path, "--json").stdout)
+    assert as_json["image"] == str(tmp_path / name)
+    shutil.copy(int8_path, tmp_path / "m\n\x1b[2K.tflite")
+    info = run("info", "--model", tmp_path / "m\n\x1b[2K.tflite").stdout
+    assert "\x1b" not in info and r"m\n\x1b[2K.tflite" in info
+
+
 @pytest.mark.parametrize(("out", "text"), [("one.png", "expected a folder for 2 pictures"), ("a.gif", "got")])
 def test_an_out_that_cannot_serve_is_wrong_usage(
     run: Run, int8_path: Path, photos: Path, tmp_path: Path, out: str, text: str
@@ -178,6 +236,7 @@ def test_info_on_a_damaged_file_is_one_line(run: Run, int8_path: Path, tmp_path:
     result = run("info", "--model", tmp_path / "short.tflite")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: {tmp_path / 'short.tflite'}: expected") and result.stderr.count("\n") == 1
+    assert "got a folder; name the model file" in run("info", "--model", tmp_path).stderr
 
 
 def test_the_doctor_passes_a_sound_machine_and_fails_a_broken_one(

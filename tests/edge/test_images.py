@@ -285,3 +285,41 @@ def test_an_unreadable_folder_is_refused_in_a_line(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Path, "iterdir", refuses)  # tests may run as root, whom no permission stops
     with pytest.raises(ImageError, match="expected a readable folder; got: Permission denied"):
         list_images([tmp_path])
+
+
+def test_a_name_behind_a_closed_folder_is_taken_and_refused_when_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (tmp_path / "open.jpg").touch()
+    (closed / "x.jpg").touch()
+    stat = os.stat
+
+    def refuses(path: Path, **options: bool) -> os.stat_result:
+        if Path(path).parent == closed:
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuses)  # tests may run as root, whom no permission stops
+    assert list_images([closed / "x.jpg", tmp_path / "open.jpg"]) == [closed / "x.jpg", tmp_path / "open.jpg"]
+    assert list_images([closed]) == [closed / "x.jpg"]
+    with pytest.raises(ImageError, match=r"x\.jpg: expected a readable picture; got: Permission denied"):
+        read_image(closed / "x.jpg")
+
+
+def test_two_spellings_of_a_file_are_one_picture(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    (tmp_path / "sub").mkdir()
+    again = tmp_path / "sub" / ".." / "a.jpg"
+    assert list_images([again, tmp_path]) == [again, tmp_path / "b.jpg"]
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    assert list_images(["."]) == [Path("a.jpg")]
+    with pytest.raises(ImageError, match="expected the name of a picture; got an empty name"):
+        list_images([""])
