@@ -87,7 +87,8 @@ def test_the_report_of_qat_holds_every_check(exports: Path) -> None:
     assert found["inspection"]["float_operators"] == {}
     assert found["inspection"]["partitions"] == 1
     assert found["inspection"]["input"] == [1 / 128, 128]
-    assert found["warnings"] == []
+    # The network of the tests is flat: several classes share the highest of 256 levels.
+    assert [warning for warning in found["warnings"] if "several classes tie" not in warning] == []
     assert found["qat"]["history"][-1]["step"] == 30
     assert set(found["parts"]) == {"validation", "test"}
     for part in found["parts"].values():
@@ -128,6 +129,7 @@ def test_a_failed_check_leaves_the_old_file_and_nothing_half_written(
     old = tmp_path / "drawn-float32.tflite"
     old.write_bytes(b"the old one")
     monkeypatch.setattr("convert.checks.AGREEMENT_FLOOR", 1.01)
+    monkeypatch.setattr("convert.checks.FEW_PICTURES", 1)
     result = run(trained, "--recipe", "float32", "--dataset", "synthetic", "--out", tmp_path, "--quiet")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: expected the float32 file to give its network's class for 101%")
@@ -141,7 +143,7 @@ def test_a_failed_check_leaves_the_old_file_and_nothing_half_written(
     [
         ({"model": "nothing.keras"}, "nothing"),
         ({"model": "weights.h5"}, "expected a run folder or a .keras file; came"),
-        ({"model": "broken.keras"}, "expected a Keras model in"),
+        ({"model": "broken.keras"}, "expected a Keras model (a zip) in"),
         ({"dataset": "nonsense"}, "unknown data set 'nonsense'; known:"),
         ({"part": "nonsense"}, "synthetic has no part 'nonsense'; it has"),
         ({"protocol": "nonsense"}, "unknown protocol 'nonsense'"),
