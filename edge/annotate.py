@@ -56,7 +56,7 @@ def save_image(path: str | os.PathLike[str], image: npt.NDArray[np.uint8]) -> No
 
     Raises:
         ImageError: another suffix, or OpenCV cannot encode the picture.
-        OSError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITABLE_SUFFIXES:
@@ -83,6 +83,9 @@ def _write(
     stroke = max(1, round(thickness * 0.6))
     (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, stroke)
     pad = thickness + 1
+    if text_width + 2 * pad > width:  # a narrow picture: smaller letters, so that the whole label is seen
+        scale *= max(1, width - 2 * pad - 2) / text_width
+        (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, stroke)
     bar_height = text_height + baseline + 2 * pad
     bar_top = box[1] - bar_height if box[1] >= bar_height else box[1]
     bar_left = max(0, min(box[0], width - text_width - 2 * pad))

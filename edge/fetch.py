@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ YUNET_URLS = (
 YUNET_BYTES = 232_589
 TIMEOUT_S = 20.0
 _BLOCK_BYTES = 1 << 14
+_SCHEMES = ("http", "https", "file")
 
 
 def fetch_yunet(
@@ -38,12 +40,16 @@ def fetch_yunet(
         timeout_s: seconds without an answer after which an address is given up.
 
     Raises:
+        ValueError: an address that does not begin with http, https or file.
         DownloadError: no address delivered the file with the pinned sha256; the text gives each one's reason.
-        OSError: the folder cannot be written.
+        OutputError: the folder cannot be written.
     """
     target = (Path(folder) if folder is not None else cache_dir()) / YUNET_NAME
     if target.is_file() and sha256_of(target) == YUNET_SHA256:
         return target
+    for url in urls:
+        if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
+            raise ValueError(f"expected an address that begins with {', '.join(_SCHEMES)}; got {url}; name another one")
     reasons = []
     for url in urls:
         try:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -32,6 +34,24 @@ def test_a_label_without_room_above_or_beside_stays_in_the_picture() -> None:
         drawn = annotate(picture, [face(box, "surprise")])
         assert drawn.shape == picture.shape
         assert (drawn == (230, 159, 0)).all(axis=2).sum() > 100
+
+
+def test_a_label_wider_than_the_picture_is_written_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[float, int]] = []
+    put_text = cv2.putText
+
+    def spy(
+        canvas: np.ndarray, text: str, at: tuple[int, int], font: int, scale: float, *rest: Any, **more: Any
+    ) -> Any:
+        written.append((scale, at[0] + cv2.getTextSize(text, font, scale, 1)[0][0]))
+        return put_text(canvas, text, at, font, scale, *rest, **more)
+
+    monkeypatch.setattr(cv2, "putText", spy)
+    for width in (40, 55, 300):
+        annotate(np.full((80, width, 3), 100, np.uint8), [face((5, 30, 35, 70))])
+    scales, ends = zip(*written, strict=True)
+    assert all(end <= width for end, width in zip(ends, (40, 55, 300), strict=True))
+    assert scales[0] < scales[1] < scales[2] == 0.35
 
 
 def test_a_picture_of_one_pixel_and_an_unknown_label_are_drawn() -> None:

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from skimage import data
 
-from edge.detectors import DETECTION_SIDE_PX, YUNET_NAME, Detector, Haar, YuNet, from_haar, load_detector
+from edge.detectors import (
+    DETECTION_SIDE_PX,
+    YUNET_NAME,
+    Detection,
+    Detector,
+    Haar,
+    YuNet,
+    _large_enough,
+    from_haar,
+    load_detector,
+)
 from edge.errors import DetectorError
 from edge.files import sha256_of
 from edge.images import read_image
@@ -104,6 +114,34 @@ def test_one_detector_takes_pictures_of_changing_size(pictures: dict[str, np.nda
     first = detector.detect(pictures["coral_face.jpg"])
     detector.detect(pictures["astronaut"])
     assert detector.detect(pictures["coral_face.jpg"]) == first
+
+
+def test_a_box_of_yunets_mostly_outside_the_picture_is_no_face(yunet_path: Path) -> None:
+    class Says:
+        """A network that finds one box, as YuNet now and then does in 512 x 1 pixels."""
+
+        def __init__(self, *box: float) -> None:
+            self.row = np.array([[*box, *[0.0] * 10, 1.0]], np.float32)
+
+        def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802 (OpenCV's name)
+            self.size = size
+
+        def detect(self, image: np.ndarray) -> tuple[int, np.ndarray]:
+            assert image.shape == (64, 512, 3) and self.size == (512, 64)  # padded: YuNet itself errs in slivers
+            return 1, self.row
+
+    yunet = YuNet(yunet_path)
+    yunet._network = Says(100, -20, 40, 50)
+    assert yunet.detect(np.zeros((1, 512, 3), np.uint8)) == ()
+    assert [face.score for face in yunet.detect(np.zeros((8, 512, 3), np.uint8))] == [1.0]
+
+
+def test_the_least_side_counts_within_the_picture() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    boxes = {"whole": (10.0, 10.0, 18.0, 30.0), "narrow": (10.0, 10.0, 17.9, 30.0), "cut": (-22.0, 10.0, 8.0, 40.0),
+             "cut off": (-22.1, 10.0, 7.9, 40.0), "outside": (120.0, 10.0, 160.0, 50.0)}  # fmt: skip
+    kept = _large_enough([Detection(box, 1.0) for box in boxes.values()], image)
+    assert [face.box for face in kept] == [boxes["whole"], boxes["cut"]]
 
 
 def test_haars_square_becomes_yunets_box() -> None:

@@ -112,3 +112,9 @@ def test_a_file_address_serves_as_a_mirror(tmp_path: Path, shared_data: Path) ->
     assert sha256_of(fetch_yunet([mirror], tmp_path)) == YUNET_SHA256
     with pytest.raises(DownloadError, match="No such file"):
         fetch_yunet([mirror + ".none"], tmp_path / "other")
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/yunet.onnx", "yunet.onnx"])
+def test_an_address_of_another_kind_is_refused_with_the_kinds_that_serve(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"expected an address that begins with http, https, file; got {url}"):
+        fetch_yunet([url], tmp_path)
