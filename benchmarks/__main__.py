@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,8 @@ def report(records: tuple[Path, ...], out: Path | None, readme: Path | None, che
     from benchmarks.evidence import read_evidence, record_files
     from benchmarks.table import build
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the table has signs that a terminal's encoding may lack
     sources = record_files(records)
     table = build(read_evidence(sources))
     _print(table)

@@ -162,7 +162,12 @@ def _sources_line(table: Table, sources: Sequence[Path]) -> str:
 
 def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(_markdown_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _markdown_cell(text: str) -> str:
+    """Return a cell that neither ends its column nor begins an HTML tag or the README's end marker."""
+    return text.replace("|", "/").replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

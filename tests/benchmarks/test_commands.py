@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.report import BEGIN, END
 from tests.benchmarks import handmade
 from tests.benchmarks.conftest import Write
@@ -14,13 +16,14 @@ from tests.benchmarks.conftest import Write
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _benchmarks(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def _benchmarks(*words: str | Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *map(str, words)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        env=os.environ | {"PYTHONIOENCODING": encoding},
         capture_output=True,
         text=True,
+        encoding=encoding,
         check=False,
     )
 
@@ -33,6 +36,16 @@ def test_report_prints_the_table_and_writes_both_pages(float_and_int8: Path, tmp
     assert "3.00× (2.94 to 3.06)" in result.stdout
     assert "Machine: Test CPU, 2 cores" in result.stdout
     assert sorted(path.name for path in out.iterdir()) == ["accuracy-latency.svg", "report.html", "report.md"]
+
+
+@pytest.mark.parametrize(("encoding", "times"), [("utf-8", "×"), ("latin-1", "×"), ("ascii", "?")])
+def test_a_sign_that_the_output_lacks_is_replaced(
+    float_and_int8: Path, tmp_path: Path, encoding: str, times: str
+) -> None:
+    result = _benchmarks("report", float_and_int8, "--out", tmp_path / "report", encoding=encoding)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"3.00{times} (2.94 to 3.06)" in result.stdout
+    assert "3.00× (2.94 to 3.06)" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_block_is_rewritten_and_then_passes_the_check(float_and_int8: Path, tmp_path: Path) -> None:

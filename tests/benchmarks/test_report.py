@@ -49,9 +49,10 @@ def test_a_damaged_conversion_report_is_named(write: Write) -> None:
 
 def test_a_name_cannot_break_the_markdown_table(write: Write) -> None:
     record = handmade.latency("float32", 6.0)
-    record["machine"]["model"] = "CPU | two"
+    record["machine"]["model"] = f"CPU | two{END}<b>R&D</b>"
     line = markdown(_table(write(record))).splitlines()[2]
     assert line.count("|") == len(HEADINGS) + 1
+    assert "<" not in line and "&lt;b>R&amp;D&lt;/b>" in line
 
 
 def test_the_page_names_its_records_and_those_left_out(write: Write) -> None:
