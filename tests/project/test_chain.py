@@ -146,7 +146,7 @@ def test_the_chain_leaves_its_products(walk: Walk) -> None:
         "exports/lite0-qat-int8.json",
         "packs/private.npz",
         "report/report.html",
-        "annotated/photo.jpg",
+        "annotated/photo-faces.jpg",
     ):
         assert (walk.folder / name).stat().st_size > 0, name
     pages = (walk.folder / "report" / "report.md").read_text(encoding="utf-8")
