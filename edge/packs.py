@@ -104,7 +104,8 @@ def read_pack(path: str | os.PathLike[str]) -> Pack:
     except MemoryError:
         raise DataError(f"{path}: expected a pack that fits into memory; got a larger one; {_REMEDY}") from None
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: expected a readable pack (.npz); got {error}; {_REMEDY}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{path}: expected a readable pack (.npz); got: {reason}; {_REMEDY}") from error
     if labels.dtype.kind not in "iu" or classes.dtype.kind != "U" or meta.dtype.kind != "U":
         raise DataError(
             f"{path}: expected integer labels, text classes and text meta; got {labels.dtype}, {classes.dtype} and "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -176,6 +177,23 @@ def test_a_folder_a_class_gives_what_the_pack_gives(int8_path: Path, pack_path: 
         records.append(read_record(target))
     assert records[0]["confusion"] == records[1]["confusion"]
     assert records[1]["data"]["name"] == "faces"
+
+
+def test_a_pack_behind_a_closed_folder_is_refused_in_a_line(
+    int8_path: Path, pack_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = os.stat
+
+    def refuses(path: str | Path, **options: bool) -> os.stat_result:
+        if str(path) == str(pack_path):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    one = classifier(int8_path)
+    monkeypatch.setattr(os, "stat", refuses)  # tests may run as root, whom no permission stops
+    monkeypatch.setattr(Path, "open", lambda path, *_: refuses(path))
+    with pytest.raises(DataError, match=r"expected a readable pack \(\.npz\); got: Permission denied; write it"):
+        benchmark.read_data(str(pack_path), one)
 
 
 def test_a_grey_pack_is_repeated_into_rgb(int8_path: Path) -> None:
