@@ -137,10 +137,10 @@ def test_figures_of_two_machines_are_drawn_in_two_panels(write: Write) -> None:
     ]
 
 
-def test_labels_of_points_that_lie_together_do_not_cover_each_other(write: Write) -> None:
+def test_models_that_lie_together_have_a_name_each_outside_the_panel(write: Write) -> None:
     from matplotlib.figure import Figure
 
-    from benchmarks.plot import draw, place_labels
+    from benchmarks.plot import draw
 
     records = []
     for index, letter in enumerate("abcd"):
@@ -150,12 +150,12 @@ def test_labels_of_points_that_lie_together_do_not_cover_each_other(write: Write
     rows = _table(write(*records)).rows
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
-    labels = draw(axes, rows, dict.fromkeys((row.model.name for row in rows), "#000000"))
+    draw(axes, rows, dict.fromkeys((row.model.name for row in rows), "#000000"))
     figure.draw_without_rendering()
-    place_labels(axes, labels)
-    boxes = [text.get_window_extent() for text in axes.texts]
-    assert len(boxes) == 4
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [f"network-{letter} float32" for letter in "abcd"]
+    assert legend.get_window_extent().y1 < axes.bbox.y0
 
 
 def test_the_block_replaces_what_is_between_the_markers() -> None:
