@@ -1,0 +1,1 @@
+"""Tests: one folder for each part, `project` for what is true of all."""
