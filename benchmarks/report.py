@@ -6,6 +6,7 @@ Every figure comes from a `Table`, which comes from records.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def html_page(table: Table, plot_svg: str | None, sources: Sequence[Path]) -> st
     tables = "\n".join(
         f"<h2>{html.escape(title)}</h2>\n{_html_table(headings, rows)}" for title, headings, rows in _tables(table)
     )
+    sources_line = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(_sources_line(table, sources)))
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -75,7 +77,7 @@ def html_page(table: Table, plot_svg: str | None, sources: Sequence[Path]) -> st
 <title>fer-edge: accuracy against latency</title>
 <style>{_STYLE}</style>
 <h1>Accuracy against latency</h1>
-<p class="quiet">{html.escape(_sources_line(table, sources))}</p>
+<p class="quiet">{sources_line}</p>
 <figure>{figure}</figure>
 {tables}
 <p class="quiet">{html.escape(NOTES)}</p>

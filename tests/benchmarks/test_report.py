@@ -116,6 +116,12 @@ def test_the_plot_names_every_model_and_is_the_same_each_time(float_and_int8: Pa
     assert svg == tradeoff_svg(rows)
 
 
+def test_the_page_shows_its_command_as_code(float_and_int8: Path) -> None:
+    page = html_page(_table(float_and_int8), None, sorted(float_and_int8.iterdir()))
+    assert "<code>python -m benchmarks report</code>" in page
+    assert "`" not in page
+
+
 def test_without_both_figures_there_is_no_plot(write: Write) -> None:
     rows = _table(write(handmade.latency("float32", 6.0))).rows
     assert panels(rows) == []

@@ -181,6 +181,8 @@ def test_folders_with_unknown_classes_other_sizes_or_broken_files_are_refused(tm
         load("folder", tmp_path, progress=False)
     with pytest.raises(DataError, match="expected the folders train/ and test/"):
         load("folder", tmp_path / "train", progress=False)
+    with pytest.raises(DataError, match=r"expected a folder with train/ and test/ at .*it is a file"):
+        load("folder", tmp_path / "train" / "a" / "9.png", progress=False)
 
 
 def test_drawn_faces_are_a_function_of_their_seed(faces: Dataset) -> None:

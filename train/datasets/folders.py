@@ -50,6 +50,8 @@ def load_folder(
         DataError: folders missing, classes unknown, no pictures, pictures of different sizes. A class of which a
             part has no folder has no pictures there.
     """
+    if not path.is_dir():
+        raise DataError(f"expected a folder with train/ and test/ at {path}; it is a file; check --data")
     found = {role: _part_folder(path, role) for role in PART_FOLDERS}
     for role in ("train", "test"):
         if found[role] is None:
