@@ -21,6 +21,7 @@ NO_CLASS: Final = None  # what a data set annotates but the seven emotions do no
 #   rafdb            label column of list_patition_label.txt (Li, Deng & Du 2017, RAF-DB basic emotions): 1 surprise,
 #                    2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral; also its Kaggle folder names
 #   ckplus           emotion codes of the CK+ release (Lucey et al. 2010)
+#   ckplus-csv       emotion codes of the 48-pixel csv edition, ckextended.csv, which counts otherwise than the release
 #   ckplus-folders   folder names of the widespread 48-pixel CK+ copies
 DATASET_LABELS: Final[Mapping[str, Mapping[str, str | None]]] = MappingProxyType(
     {
@@ -63,6 +64,7 @@ DATASET_LABELS: Final[Mapping[str, Mapping[str, str | None]]] = MappingProxyType
                 "7": "surprise",
             }
         ),
+        "ckplus-csv": MappingProxyType({**{str(code): name for code, name in enumerate(EMOTIONS)}, "7": NO_CLASS}),
         "ckplus-folders": MappingProxyType(
             {
                 "anger": "angry",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,3 +55,19 @@ def small_csv(tmp_path: Path) -> Path:
     usage = ["Training"] * 6 + ["PublicTest"] * 2 + ["PrivateTest", "PublicTest"]
     rows = [(i % 7, " ".join(map(str, pictures[i])), usage[i]) for i in range(10)]
     return write_csv(tmp_path / "fer2013.csv", rows)
+
+
+@pytest.fixture(scope="session")
+def real_fer2013(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real ``fer2013new.csv`` and ``fer2013.csv``; the latter as its parsed cache beside a stub."""
+    folder = tmp_path_factory.mktemp("fer2013")
+    unpack = [sys.executable, str(shared_data / "fer2013" / "unpack.py")]
+    unpack += ["--npz", str(folder / "all.npz"), "--ferplus", str(folder / "fer2013new.csv")]
+    subprocess.run(unpack, check=True)
+    stub = write_csv(folder / "fer2013.csv", [])
+    stat = stub.stat()
+    with np.load(folder / "all.npz") as kept:
+        arrays = {name: kept[name] for name in ("images", "labels", "usage")}
+    np.savez(folder / "fer2013.csv.npz", **arrays, stamp=np.array(f"{stat.st_size}:{stat.st_mtime_ns}"))
+    (folder / "all.npz").unlink()
+    return folder

@@ -15,7 +15,8 @@ from edge.errors import DataError
 from edge.labels import EMOTIONS
 from tests.train.conftest import pixels, write_csv
 from train.datasets import Dataset, apply_protocol, fingerprint, load
-from train.datasets.fer2013 import parse_csv
+from train.datasets.pixelcsv import parse_csv
+from train.datasets.splits import stratified_share
 from train.datasets.synthetic import draw_face
 
 
@@ -38,7 +39,7 @@ def test_csv_is_parsed_once_and_again_only_after_it_changed(small_csv: Path, mon
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr("train.datasets.fer2013.parse_csv", refuse)
+    monkeypatch.setattr("train.datasets.pixelcsv.parse_csv", refuse)
     assert load("fer2013", small_csv, progress=False).fingerprint == first.fingerprint
     os.utime(small_csv, ns=(1, 1))
     with pytest.raises(AssertionError, match="parsed again"):
@@ -120,20 +121,39 @@ def test_protocol_removes_training_and_validation_rows_that_recur(small_csv: Pat
     assert len(untouched.part("train")) == 6
 
 
-def test_protocol_of_the_real_data_removes_what_the_data_set_repeats(shared_data: Path, tmp_path: Path) -> None:
-    unpack = shared_data / "fer2013" / "unpack.py"
-    subprocess.run([sys.executable, unpack, "--npz", tmp_path / "f.npz"], check=True)
-    from train.datasets.core import Part
-    from train.datasets.fer2013 import CROP, ROLES, USAGES
-
-    with np.load(tmp_path / "f.npz") as kept:
-        images, labels, usage = kept["images"], kept["labels"].astype(np.int64), kept["usage"]
-    parts = {name: Part(images[usage == i], labels[usage == i]) for i, name in enumerate(USAGES)}
-    assert [len(part) for part in parts.values()] == [28709, 3589, 3589]
-    dataset = apply_protocol(Dataset("fer2013", EMOTIONS, parts, ROLES, CROP, "grey", "x"), "official-dedup")
+def test_protocol_of_the_real_data_removes_what_the_data_set_repeats(real_fer2013: Path) -> None:
+    whole = load("fer2013", real_fer2013, progress=False)
+    assert [len(part) for part in whole.parts.values()] == [28709, 3589, 3589]
+    assert whole.notes == ()
+    dataset = apply_protocol(whole, "official-dedup")
     assert dict(dataset.removed) == {"Training": 703, "PublicTest": 46}
     assert len(dataset.part("test")) == 3589
     assert np.bincount(dataset.part("test").labels).tolist() == [491, 55, 528, 879, 594, 416, 626]
+
+
+def test_seed_protocol_has_the_published_supports_and_selects_on_no_test_row(real_fer2013: Path) -> None:
+    whole = load("fer2013", real_fer2013, progress=False)
+    dataset = apply_protocol(whole, "seed")
+    assert np.bincount(dataset.part("test").labels).tolist() == [991, 109, 1024, 1798, 1216, 800, 1240]
+    assert dict(dataset.roles) == {"train": "train", "validation": "validation", "test": "test"}
+    assert sum(len(part) for part in dataset.parts.values()) == 35887
+    assert len(dataset.part("validation")) == 2871
+    assert any("repeat leak into the test part" in note for note in dataset.notes)
+    again = apply_protocol(whole, "seed")
+    assert np.array_equal(again.part("test").images, dataset.part("test").images)
+
+
+def test_shares_of_small_classes_go_by_the_largest_remainder() -> None:
+    labels = np.repeat([0, 1, 2], [11, 6, 4])  # a fifth of 21, rounded up, is 5: 2.62, 1.43 and 0.95
+    mask = stratified_share(labels, 0.2)
+    assert np.bincount(labels[mask]).tolist() == [3, 1, 1]
+    assert not np.array_equal(mask, stratified_share(labels, 0.2, seed=1))
+
+
+def test_unknown_protocol_is_refused_with_the_list(faces: Dataset) -> None:
+    for name in ("pooled", "official+near", "official+far4", "official+near400"):
+        with pytest.raises(DataError, match="known: official, official-dedup, seed"):
+            apply_protocol(faces, name)
 
 
 def test_folders_of_the_kaggle_edition_are_read_by_class_name(shared_data: Path, tmp_path: Path) -> None:

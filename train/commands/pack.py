@@ -33,5 +33,7 @@ def pack(dataset: str, data: Path | None, part: str, protocol: str, limit: int |
         "samples": count,
         "of": len(pictures),
     }
+    for note in loaded.notes:
+        click.echo(note, err=True)
     write_pack(out, pictures.images[:count], pictures.labels[:count], loaded.labels, meta)
     click.echo(f"{count} pictures of {dataset} {name} in {out}")
