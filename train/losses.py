@@ -1,0 +1,139 @@
+"""Losses on logits for hard, soft and mixed targets, distillation, and class weights.
+
+Each loss takes targets float32 ``(n, classes)`` whose rows sum to 1 and logits ``(n, classes)`` of any float type,
+works in float32 whatever the precision policy, and is linear in the targets: that is what lets MixUp and CutMix mix
+class weights exactly (:func:`train.mixing.mix_targets`).
+
+Source: Cui et al. 2019, "Class-balanced loss based on effective number of samples", equation 2 and section 4; Lin et
+al. 2017, "Focal loss for dense object detection", equation 4; Hinton et al. 2015, "Distilling the knowledge in a neural
+network", section 2; Szegedy et al. 2016, "Rethinking the Inception architecture", section 7 (label smoothing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.errors import DataError
+
+if TYPE_CHECKING:
+    import keras
+
+LOSSES = ("cross-entropy", "focal")
+CLASS_WEIGHTS = ("none", "sqrt", "balanced", "effective")
+EFFECTIVE_BETA = 0.9999
+SMALLEST = 1e-7  # of 1 − p: a power below 1 has no finite slope at 0
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How much a student listens to its teacher.
+
+    Attributes:
+        weight: share of the teacher's term in the loss, 0–1; the labels' term gets the rest.
+        temperature: both distributions are softened by it, more than 0.
+    """
+
+    weight: float = 0.5
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise DataError(f"expected a distillation weight from 0 to 1; got {self.weight}; mend the recipe")
+        if not 0 < self.temperature < np.inf:
+            raise DataError(f"expected a distillation temperature above 0; got {self.temperature}; mend the recipe")
+
+
+def class_weights(labels: np.ndarray, classes: int, kind: str, beta: float = EFFECTIVE_BETA) -> np.ndarray:
+    """Return float32 ``(classes,)`` loss weights whose mean over the rows is 1; absent classes get 0.
+
+    ``balanced`` weighs each class by the inverse of its share, ``sqrt`` by the square root of that, ``effective`` by
+    the inverse of its effective number, ``none`` by 1. The mean of 1 keeps a learning rate's meaning from kind to kind;
+    :func:`effective_number_weights` has the paper's own scale.
+
+    Args:
+        labels: integers ``(n,)``, 0 to ``classes`` − 1.
+        classes: how many there are.
+        kind: one of :data:`CLASS_WEIGHTS`.
+        beta: of ``effective``, 0 or more and less than 1.
+
+    Raises:
+        DataError: another kind, or ``beta`` out of its range.
+    """
+    if kind not in CLASS_WEIGHTS:
+        raise DataError(f"expected class weights {', '.join(CLASS_WEIGHTS)}; got {kind!r}; choose one of them")
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    if kind == "effective":
+        weights = effective_number_weights(counts, beta).astype(np.float64)
+    else:
+        power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[kind]
+        weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+
+
+def effective_number_weights(counts: np.ndarray, beta: float) -> np.ndarray:
+    """Return float32 ``(classes,)``: (1 − β)/(1 − β^n) of each class, scaled to sum to the number of classes.
+
+    β = 0 weighs all classes alike, β → 1 by the inverse of their counts. Absent classes get 0.
+
+    Args:
+        counts: pictures of each class, ``(classes,)``.
+        beta: 0 or more and less than 1; the paper tries 0.9, 0.99, 0.999 and 0.9999.
+
+    Raises:
+        DataError: ``beta`` out of its range.
+    """
+    if not 0 <= beta < 1:
+        raise DataError(f"expected an effective number's beta from 0 to below 1; got {beta}; mend the recipe")
+    counts = np.asarray(counts, np.float64)
+    numbers = -np.expm1(counts * np.log(beta)) if beta > 0 else np.minimum(counts, 1.0)
+    weights = np.where(counts > 0, (1 - beta) / np.where(counts > 0, numbers, 1.0), 0.0)
+    return (weights * len(counts) / weights.sum()).astype(np.float32)
+
+
+def make_loss(
+    kind: str,
+    *,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 2.0,
+    distillation: Distillation | None = None,
+) -> keras.losses.Loss:
+    """Return a Keras loss: targets ``(n, classes)`` and logits ``(n, classes)`` -> mean over the batch, weighted.
+
+    With ``distillation`` the predictions are ``(n, 2 · classes)``: the student's logits, then the teacher's, and the
+    loss is (1 − weight) · labels' term + weight · T² · KL(teacher ‖ student) at temperature T.
+
+    Args:
+        kind: one of :data:`LOSSES`.
+        label_smoothing: share of a target that is spread over all classes, 0–1.
+        focal_gamma: how strongly the focal loss turns away from easy pictures, 0 or more; 0 is cross-entropy.
+        distillation: the teacher's part; None for labels alone.
+
+    Raises:
+        DataError: another kind, or a number out of its range.
+    """
+    if kind not in LOSSES:
+        raise DataError(f"expected a loss of {', '.join(LOSSES)}; got {kind!r}; choose one of them")
+    if not 0 <= label_smoothing <= 1:
+        raise DataError(f"expected label smoothing from 0 to 1; got {label_smoothing}; mend the recipe")
+    if not 0 <= focal_gamma < np.inf:
+        raise DataError(f"expected a focal gamma of 0 or more; got {focal_gamma}; mend the recipe")
+    from train.objectives import Objective
+
+    return Objective(label_smoothing, focal_gamma if kind == "focal" else 0.0, distillation)
+
+
+def make_accuracy(classes: int) -> keras.metrics.Metric:
+    """Return a metric ``accuracy``: how often the highest of the first ``classes`` logits is the target's highest.
+
+    For the predictions of a distillation, where the teacher's logits follow.
+    """
+    import keras
+
+    def hit(targets: Any, predictions: Any) -> Any:
+        ops = keras.ops
+        return ops.cast(ops.argmax(targets, axis=-1) == ops.argmax(predictions[:, :classes], axis=-1), "float32")
+
+    return keras.metrics.MeanMetricWrapper(hit, name="accuracy")
