@@ -1,19 +1,14 @@
-"""Two models on the same pictures: the drop in accuracy with a paired interval, and McNemar's test.
-
-Comparing the two accuracies' own intervals would ignore that both models saw the same samples; pairing sample by
-sample resolves differences several times smaller.
-"""
+"""Two models' records on the same pictures: the drop in accuracy with its paired interval and McNemar's test."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
 from benchmarks.evidence import Accuracy
 from edge.errors import DataError
-from edge.statistics import bootstrap_interval
+from edge.statistics import paired_difference
 
 _SEED = 2013
 
@@ -50,39 +45,17 @@ def compare(reference: Accuracy, model: Accuracy) -> Drop:
             f"{model.path}: expected the data of {reference.path} ({_data(reference)}); got {_data(model)}; "
             "score both models on the same pack"
         )
-    right, wrong = np.array(reference.correct), np.array(model.correct)
-    differences = right.astype(np.int8) - wrong.astype(np.int8)
-    low, high = bootstrap_interval(differences, seed=_SEED)
-    lost, gained = int((differences > 0).sum()), int((differences < 0).sum())
+    found = paired_difference(np.array(reference.correct, bool), np.array(model.correct, bool), seed=_SEED)
     same = sum(a == b for a, b in zip(reference.predictions, model.predictions, strict=True))
     return Drop(
-        points=100 * float(differences.mean()),
-        low=100 * low,
-        high=100 * high,
-        lost=lost,
-        gained=gained,
-        p_value=mcnemar(lost, gained),
+        points=found.points,
+        low=found.low,
+        high=found.high,
+        lost=found.only_first,
+        gained=found.only_second,
+        p_value=found.p_value,
         agreement=same / len(reference.predictions),
     )
-
-
-def mcnemar(lost: int, gained: int) -> float:
-    """Return the exact two-sided p (0..1) that so uneven a split of the discordant samples is chance.
-
-    Args:
-        lost: samples that only the first model has right.
-        gained: samples that only the second model has right.
-
-    Raises:
-        ValueError: a count is negative.
-
-    Source: McNemar 1947, Psychometrika 12; the exact form is the sign test on the discordant pairs.
-    """
-    if lost < 0 or gained < 0:
-        raise ValueError(f"expected counts of at least 0; got {lost} and {gained}")
-    discordant, fewer = lost + gained, min(lost, gained)
-    tail = sum(comb(discordant, k) for k in range(fewer + 1))
-    return min(1.0, (2 * tail) / (1 << discordant))
 
 
 def _data(accuracy: Accuracy) -> str:

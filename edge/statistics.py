@@ -1,4 +1,4 @@
-"""Accuracy, F1 and bootstrap intervals in numpy alone, so that a device can score a model without scikit-learn.
+"""Accuracy, F1, bootstrap intervals and McNemar's test in numpy alone: a device scores a model without scikit-learn.
 
 Rows of a confusion matrix are the true classes, columns the predicted ones. A test holds the figures against
 scikit-learn's.
@@ -7,6 +7,8 @@ scikit-learn's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -22,6 +24,25 @@ class ClassScore(TypedDict):
     recall: float
     f1: float
     support: int
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The accuracy of a first model minus a second one's on the same samples.
+
+    Attributes:
+        points: the difference in percentage points.
+        low: lower end of its paired 95 % bootstrap interval in points; `high` the upper end.
+        only_first: samples that only the first model has right; `only_second` those that only the second has right.
+        p_value: McNemar's exact two-sided p, 0..1.
+    """
+
+    points: float
+    low: float
+    high: float
+    only_first: int
+    only_second: int
+    p_value: float
 
 
 def confusion_matrix(
@@ -116,6 +137,54 @@ def bootstrap_interval(
         results[start : start + count] = measure(drawn, axis=1)
     low, high = np.percentile(results, [2.5, 97.5])
     return float(low), float(high)
+
+
+def paired_difference(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], seed: int) -> PairedDifference:
+    """Return how much more often the first model is right than the second, sample by sample.
+
+    Comparing the two accuracies' own intervals would ignore that both models saw the same samples; pairing resolves
+    differences several times smaller.
+
+    Args:
+        first: (n,) whether the first model has each sample right.
+        second: (n,) whether the second model has the same sample right.
+        seed: seed of the bootstrap.
+
+    Raises:
+        ValueError: the two differ in length or are empty.
+    """
+    if first.ndim != 1 or first.shape != second.shape or first.size == 0:
+        raise ValueError(f"expected two non-empty lists of equal length; got shapes {first.shape} and {second.shape}")
+    differences = first.astype(np.int8) - second.astype(np.int8)
+    low, high = bootstrap_interval(differences, seed=seed)
+    only_first, only_second = int((differences > 0).sum()), int((differences < 0).sum())
+    return PairedDifference(
+        points=100 * float(differences.mean()),
+        low=100 * low,
+        high=100 * high,
+        only_first=only_first,
+        only_second=only_second,
+        p_value=mcnemar(only_first, only_second),
+    )
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p (0..1) that so uneven a split of the discordant samples is chance.
+
+    Args:
+        only_first: samples that only the first model has right.
+        only_second: samples that only the second model has right.
+
+    Raises:
+        ValueError: a count is negative.
+
+    Source: McNemar 1947, Psychometrika 12; the exact form is the sign test on the discordant pairs.
+    """
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"expected counts of at least 0; got {only_first} and {only_second}")
+    discordant, fewer = only_first + only_second, min(only_first, only_second)
+    tail = sum(comb(discordant, k) for k in range(fewer + 1))
+    return min(1.0, (2 * tail) / (1 << discordant))
 
 
 def _scores(

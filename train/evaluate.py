@@ -1,7 +1,13 @@
-"""Evaluation of a run on a part of a data set: figures, per-class table, confusion matrix, gain of TTA."""
+"""Evaluation of a run on a part of a data set: figures, per-class table, gain of TTA, calibration, plots.
+
+The data set may be another one than the run's; the result says so. What the run has seen of the part is counted by
+pictures, and the temperature that calibrates it comes from the run's own validation part alone.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,71 +16,114 @@ import numpy as np
 from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import write_atomically
+from edge.statistics import paired_difference
+from train.calibration import fit_temperature, reliability, softmax, temperature_effect
 from train.datasets import Dataset
-from train.metrics import summarize
-from train.plots import plot_confusion
+from train.exposure import Exposure, exposure, grey_digests, is_own, supervision
+from train.mapping import as_colour, map_labels
+from train.metrics import BOOTSTRAP_SEED, summarize
+from train.plots import plot_confusion, plot_reliability
+from train.predictions import FOLDER, Predictions, predictions, stem
 from train.runs import Run
 
-FOLDER = "evaluations"
+__all__ = ["FOLDER", "as_colour", "crop_of", "evaluate_run", "keep_evaluation", "map_labels", "refuse_leaks"]
+
+LEAST_VALIDATION_SHARE = 0.5  # of the validation part that must be left to fit the temperature on
 
 
-def evaluate_run(run: Run, dataset: Dataset, part: str, tta: str = "none") -> dict[str, Any]:
-    """Return the figures of ``run`` on one part of a data set, mapped by class name.
+def evaluate_run(
+    run: Run,
+    dataset: Dataset,
+    part: str,
+    tta: str = "none",
+    *,
+    own: Dataset | None = None,
+    allow_leaks: bool = False,
+) -> dict[str, Any]:
+    """Return the figures of ``run`` on one part of a data set, mapped by class name; its predictions are kept.
 
     Args:
         run: a trained run.
-        dataset: may be another data set than the run's; its classes must be the run's.
+        dataset: under a protocol; may be another data set than the run's, and may lack classes of the run.
         part: official name or role.
         tta: ``none``, ``flip`` or ``crops``; the single view's figures are always there.
+        own: the run's own data set under its own protocol (``train.exposure.own_dataset``); where ``dataset`` is that,
+            it need not be given. Without it neither leaks nor calibration are known, and the result says so.
+        allow_leaks: report a part that the run was trained on, marked as such, instead of refusing it.
 
     Raises:
-        DataError: unknown part, or classes that the run does not know.
+        DataError: unknown part, classes that the run does not know, or a leak (see :func:`refuse_leaks`).
     """
-    from train.predict import predict
-
     name = dataset.part_name(part)
-    pictures = dataset.parts[name]
-    labels = map_labels(pictures.labels, dataset.labels, tuple(run.config["labels"]))
-    images = as_colour(pictures.images, run.config["input"]["colour"])
-    names = run.config["labels"]
+    config = run.config
+    data = config["data"]
+    if own is None and is_own(config, dataset) and dataset.protocol == data["protocol"]:
+        own = dataset
+    map_labels(dataset.parts[name].labels, dataset.labels, tuple(config["labels"]))  # refused before any work
+    seen = exposure(own, dataset.parts[name]) if own is not None else None
+    if seen is not None and not allow_leaks:
+        refuse_leaks(config, dataset, name, seen)
+    found = predictions(run.path, config, dataset, name, tta, model=run.model, fresh=True)
+    names = config["labels"]
     result = {
+        "run": config["name"],
+        "model_sha256": found.model_sha256,
+        "trained_on": {key: data[key] for key in ("name", "protocol", "fingerprint")},
+        "supervision": supervision(config),
         "dataset": dataset.name,
         "part": name,
         "protocol": dataset.protocol,
         "fingerprint": dataset.fingerprint,
+        "notes": list(dataset.notes),
+        "cross_data_set": not is_own(config, dataset),
+        "classes_without_samples": [label for i, label in enumerate(names) if not (found.labels == i).any()],
+        "seen": None if seen is None else dataclasses.asdict(seen),
         "tta": tta,
-        "single_view": summarize(labels, predict(run.model, images), names),
+        "stem": stem(config, dataset, name, tta),
+        "single_view": summarize(found.labels, found.single_view, names),
+        "calibration": _calibration(run, dataset, name, own, found),
     }
-    if tta != "none":
-        result["with_tta"] = summarize(labels, predict(run.model, images, tta), names)
+    if found.averaged is not None:
+        result["with_tta"] = summarize(found.labels, found.averaged, names)
+        result["tta_gain"] = tta_gain(found)
     return result
 
 
-def map_labels(labels: np.ndarray, source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:
-    """Return int64 labels ``(n,)`` of ``source``'s order in ``target``'s order, by class name.
+def refuse_leaks(config: Mapping[str, Any], dataset: Dataset, part: str, seen: Exposure) -> None:
+    """Refuse a part that a run was trained on, unless it belongs to the run's own data set and protocol.
+
+    Under its own protocol a run's test part is what the protocol says; repeats in it are reported, not refused.
 
     Raises:
-        DataError: a class of ``source`` is not in ``target``.
+        DataError: the run was trained on pictures of the part.
     """
-    unknown = [name for name in source if name not in target]
-    if unknown:
+    own = is_own(config, dataset) and dataset.protocol == config["data"]["protocol"]
+    if seen.trained and not own:
         raise DataError(
-            f"expected the classes {', '.join(target)}; the data set also has {', '.join(unknown)}; "
-            "evaluate on a data set with the run's classes"
+            f"expected a part that run {config['name']} ({config['data']['name']}, {config['data']['protocol']}) was "
+            f"not trained on; {seen.trained:,} of the {seen.samples:,} pictures of {dataset.name} {part} "
+            f"({dataset.protocol}) were among its training pictures; fit a run under {dataset.protocol}, or add "
+            "--allow-leaks for a figure that is marked as leaking"
         )
-    return np.array([target.index(name) for name in source], np.int64)[labels]
 
 
-def as_colour(images: np.ndarray, colour: str) -> np.ndarray:
-    """Return uint8 pictures as the network was trained on them: luminance ``(n, h, w)`` for ``grey``, else unchanged.
+def tta_gain(found: Predictions) -> dict[str, Any]:
+    """Return what TTA gained over the single view on the same pictures, with paired interval and McNemar's exact p.
 
-    Luminance is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), what the converter folds into the first kernel.
+    Raises:
+        ValueError: the predictions are without TTA.
     """
-    if colour == "grey" and images.ndim == 4:
-        import cv2
-
-        return np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images])
-    return images
+    if found.averaged is None:
+        raise ValueError("expected predictions with TTA; got the single view alone; predict with flip or crops")
+    right = found.averaged.argmax(axis=1) == found.labels
+    gain = paired_difference(right, found.logits.argmax(axis=1) == found.labels, seed=BOOTSTRAP_SEED)
+    return {
+        "points": gain.points,
+        "ci95": [gain.low, gain.high],
+        "only_tta_right": gain.only_first,
+        "only_single_view_right": gain.only_second,
+        "p_value": gain.p_value,
+    }
 
 
 def crop_of(config: dict[str, Any]) -> CropSpec:
@@ -82,15 +131,44 @@ def crop_of(config: dict[str, Any]) -> CropSpec:
     return CropSpec(**config["crop"])
 
 
-def keep_evaluation(run: Path, result: dict[str, Any], names: list[str]) -> Path:
-    """Write the result as JSON and its confusion matrix as PNG into the run; returns the JSON's path."""
+def keep_evaluation(run: Path, result: dict[str, Any], names: Sequence[str]) -> Path:
+    """Write the result as JSON, its confusion matrix and reliability diagram as PNG; returns the JSON's path."""
     import json
 
-    tail = "" if result["tta"] == "none" else f"-{result['tta']}"
-    file = run / FOLDER / f"{result['dataset']}-{result['part']}{tail}.json"
+    file = run / FOLDER / f"{result['stem']}.json"
     file.parent.mkdir(exist_ok=True)
     shown = result.get("with_tta", result["single_view"])
-    title = f"{run.name} on {result['dataset']} {result['part']}: accuracy {shown['accuracy']:.1%}"
-    plot_confusion(shown["confusion"], names, title, file.with_suffix(".png"))
+    view = "" if result["tta"] == "none" else f", TTA {result['tta']}"
+    title = f"{result['run']} on {result['dataset']} {result['part']} ({result['protocol']}){view}"
+    plot_confusion(shown["confusion"], names, f"{title}: accuracy {shown['accuracy']:.1%}", file.with_suffix(".png"))
+    single = f"{result['run']} on {result['dataset']} {result['part']} ({result['protocol']}), single view"
+    plot_reliability(result["calibration"], single, file.with_name(f"{file.stem}-reliability.png"))
     write_atomically(file, json.dumps(result, indent=1) + "\n")
     return file
+
+
+def _calibration(run: Run, dataset: Dataset, part: str, own: Dataset | None, found: Predictions) -> dict[str, Any]:
+    """Return reliability bins of the single view, before and after the temperature of the run's validation part."""
+    before = reliability(found.single_view, found.labels)
+    result: dict[str, Any] = {"temperature": None, "ece_before": before.error, "before": before.to_json()}
+    if own is None:
+        return result | {"reason": "the run's own validation part is not at hand: give --run-data"}
+    if own.roles.get("validation") not in own.parts:
+        return result | {"reason": "the run's data set has no validation part"}
+    validation = own.roles["validation"]
+    reported = set(grey_digests(dataset.parts[part].images))
+    apart = np.array([digest not in reported for digest in grey_digests(own.parts[validation].images)], bool)
+    if apart.mean() < LEAST_VALIDATION_SHARE:
+        return result | {"reason": "the reported part is the validation part, which a temperature is fitted on"}
+    fitted_on = predictions(run.path, run.config, own, validation, model=run.model)
+    temperature = fit_temperature(fitted_on.logits[apart], fitted_on.labels[apart])
+    after = reliability(softmax(found.logits / temperature), found.labels)
+    return (
+        result
+        | temperature_effect(found.logits, found.labels, temperature)
+        | {
+            "fitted_on": f"{own.name} {validation} ({own.protocol})",
+            "fitted_samples": int(apart.sum()),
+            "after": after.to_json(),
+        }
+    )

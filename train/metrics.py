@@ -1,4 +1,8 @@
-"""Metrics of predictions, by scikit-learn: accuracy, macro and weighted F1, the per-class table, confusion matrix."""
+"""Metrics of predictions: accuracy, macro and weighted F1, per-class table, confusion matrix, bootstrap intervals.
+
+The figures are scikit-learn's. Resampling n samples with replacement only changes how many fall into each cell of the
+confusion matrix, and those counts are multinomial: the bootstrap of an F1 draws them directly.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from edge.statistics import bootstrap_interval
+from train.calibration import calibration_error
 
 BOOTSTRAP_SEED = 0
+BOOTSTRAP_ROUNDS = 2000
 
 
 def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
@@ -21,9 +27,9 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
         names: class names in label order.
 
     Returns:
-        ``samples``, ``accuracy`` and its 95 % bootstrap interval ``ci95``, ``macro_f1``, ``weighted_f1``,
-        ``negative_log_likelihood``, ``per_class`` (precision, recall, f1, support by name) and ``confusion``
-        (rows true, columns predicted).
+        ``samples``, ``accuracy`` and its 95 % bootstrap interval ``ci95``, ``macro_f1`` (over the classes that have
+        samples) and its ``macro_f1_ci95``, ``weighted_f1``, ``negative_log_likelihood``, ``ece`` (expected calibration
+        error), ``per_class`` (precision, recall, f1, support by name) and ``confusion`` (rows true, columns predicted).
     """
     from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
@@ -35,13 +41,16 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, None)
     clipped /= clipped.sum(axis=1, keepdims=True)
     present = support > 0
+    confusion = confusion_matrix(labels, predicted, labels=indices)
     return {
         "samples": len(labels),
         "accuracy": float(correct.mean()),
         "ci95": [float(bound) for bound in bootstrap_interval(correct, seed=BOOTSTRAP_SEED)],
         "macro_f1": float(f1[present].mean()),
+        "macro_f1_ci95": list(interval_95(macro_f1_of(resample(confusion)))),
         "weighted_f1": float(np.average(f1, weights=support)),
         "negative_log_likelihood": float(log_loss(labels, clipped, labels=indices)),
+        "ece": calibration_error(probabilities, labels),
         "per_class": {
             name: {
                 "precision": float(precision[i]),
@@ -51,8 +60,35 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
             }
             for i, name in enumerate(names)
         },
-        "confusion": confusion_matrix(labels, predicted, labels=indices).tolist(),
+        "confusion": confusion.tolist(),
     }
+
+
+def resample(counts: np.ndarray, seed: int = BOOTSTRAP_SEED, rounds: int = BOOTSTRAP_ROUNDS) -> np.ndarray:
+    """Return int64 ``(rounds, *counts.shape)``: the cells of a table of counts after resampling its samples.
+
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 5.6 (categories: a multinomial).
+    """
+    total = int(counts.sum())
+    drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=rounds)
+    return np.asarray(drawn.reshape(rounds, *counts.shape))
+
+
+def macro_f1_of(confusions: np.ndarray) -> np.ndarray:
+    """Return float64 ``(m,)``: the macro-F1 of confusion matrices ``(m, classes, classes)``, rows true.
+
+    As in :func:`summarize` the mean is over the classes that have samples; a missing class must not pull it down.
+    """
+    hits = np.diagonal(confusions, axis1=1, axis2=2).astype(np.float64)
+    support = confusions.sum(axis=2)
+    f1 = 2 * hits / np.maximum(support + confusions.sum(axis=1), 1)
+    return np.asarray((f1 * (support > 0)).sum(axis=1) / (support > 0).sum(axis=1))
+
+
+def interval_95(values: np.ndarray) -> tuple[float, float]:
+    """Return the 2.5th and 97.5th percentile of bootstrap results ``(rounds,)``."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def class_table(summary: dict[str, Any]) -> str:

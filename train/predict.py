@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 
 from edge.errors import DataError
 from edge.preprocess import fit
 from train.augment import compose, shrink_to, warp
+from train.calibration import softmax
+
+__all__ = ["TTA_VIEWS", "accelerated", "predict", "predict_logits", "predict_views", "softmax", "uses_xla", "views"]
 
 BATCH = 256
 CROP_SHIFT = 0.05
@@ -46,16 +47,12 @@ def predict_logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 def predict(model: keras.Model, images: np.ndarray, tta: str = "none") -> np.ndarray:
     """Return float64 probabilities ``(n, classes)``, averaged over the views of ``tta``."""
-    maps: Sequence[np.ndarray] = list(views(tta))
-    total = sum(softmax(_logits(model, images, matrix)) for matrix in maps)
-    return np.asarray(total) / len(maps)
+    return np.asarray(softmax(predict_views(model, images, tta)).mean(axis=0))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return float64 probabilities over the last axis."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    exponents = np.exp(shifted)
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+def predict_views(model: keras.Model, images: np.ndarray, tta: str) -> np.ndarray:
+    """Return float32 logits ``(views, n, classes)``, one row a view of ``tta``; the first is the picture itself."""
+    return np.stack([_logits(model, images, matrix) for matrix in views(tta)])
 
 
 def uses_xla() -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.evidence import Accuracy, read_evidence
-from benchmarks.paired import compare, mcnemar
+from benchmarks.paired import compare
 from edge.errors import DataError
 from tests.benchmarks import handmade
 from tests.benchmarks.conftest import Write
@@ -51,27 +51,3 @@ def test_models_scored_on_different_data_are_refused(write: Write, tmp_path: Pat
     model = read_evidence([write(other)]).accuracies[-1]
     with pytest.raises(DataError, match=r"expected the data of .* got fer2013 PrivateTest, 4 samples.*same pack"):
         compare(reference, model)
-
-
-@pytest.mark.parametrize(
-    ("lost", "gained", "p_value"),
-    [
-        (0, 0, 1.0),
-        (1, 0, 1.0),  # 2 · 1/2
-        (5, 0, 0.0625),  # 2 · 1/32
-        (0, 5, 0.0625),
-        (8, 2, 2 * (1 + 10 + 45) / 1024),
-        (3000, 3000, 1.0),
-    ],
-)
-def test_mcnemar_agrees_with_the_sign_test_worked_out_by_hand(lost: int, gained: int, p_value: float) -> None:
-    assert mcnemar(lost, gained) == pytest.approx(p_value)
-
-
-def test_mcnemar_of_thousands_of_discordant_samples_does_not_overflow() -> None:
-    assert 0 < mcnemar(2200, 2000) < 0.01
-
-
-def test_negative_counts_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 0; got -1 and 2"):
-        mcnemar(-1, 2)

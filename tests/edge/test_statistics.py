@@ -2,9 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics
 
-from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, per_class, weighted_f1
+from edge.statistics import (
+    accuracy,
+    bootstrap_interval,
+    confusion_matrix,
+    macro_f1,
+    mcnemar,
+    paired_difference,
+    per_class,
+    weighted_f1,
+)
 
 TRUE = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 1, 0])
@@ -70,3 +80,50 @@ def test_the_median_is_not_moved_by_one_wild_value() -> None:
 def test_an_interval_of_nothing_or_of_nan_is_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="non-empty list of finite numbers"):
         bootstrap_interval(np.array(values), 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p_value"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),  # 2 · 1/2
+        (5, 0, 0.0625),  # 2 · 1/32
+        (0, 5, 0.0625),
+        (8, 2, 2 * (1 + 10 + 45) / 1024),
+        (3000, 3000, 1.0),
+    ],
+)
+def test_mcnemar_agrees_with_the_sign_test_worked_out_by_hand(first: int, second: int, p_value: float) -> None:
+    assert mcnemar(first, second) == pytest.approx(p_value)
+
+
+def test_mcnemar_of_thousands_of_discordant_samples_does_not_overflow() -> None:
+    assert 0 < mcnemar(2200, 2000) < 0.01
+
+
+def test_negative_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 0; got -1 and 2"):
+        mcnemar(-1, 2)
+
+
+def test_mcnemar_is_scipys_binomial_test_of_the_discordant_samples() -> None:
+    for first, second in ((31, 12), (3, 9), (250, 301)):
+        assert mcnemar(first, second) == pytest.approx(binomtest(first, first + second, 0.5).pvalue)
+
+
+def test_paired_difference_counts_what_one_model_alone_has_right() -> None:
+    first = np.array([True] * 8 + [False] * 2)
+    second = np.array([True] * 6 + [False] * 2 + [True, False])
+    found = paired_difference(first, second, seed=0)
+    assert (found.only_first, found.only_second) == (2, 1)
+    assert found.points == pytest.approx(10)  # 8 of 10 against 7 of 10
+    assert found.p_value == pytest.approx(1)
+    assert found.low < 10 < found.high
+    reverse = paired_difference(second, first, seed=0)
+    assert reverse.points == pytest.approx(-10)
+    assert reverse.only_first == 1
+
+
+def test_lists_of_different_samples_are_not_paired() -> None:
+    with pytest.raises(ValueError, match=r"equal length; got shapes \(3,\) and \(2,\)"):
+        paired_difference(np.ones(3, bool), np.ones(2, bool), seed=0)

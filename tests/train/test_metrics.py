@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from edge.errors import DataError
 from edge.preprocess import fit
@@ -12,9 +13,8 @@ from tests.train.conftest import tiny_model
 from train.augment import warp
 from train.datasets import Dataset
 from train.evaluate import as_colour, map_labels
-from train.fit import class_weights
-from train.metrics import class_table, summarize
-from train.predict import predict, predict_logits, softmax, views
+from train.metrics import class_table, macro_f1_of, resample, summarize
+from train.predict import predict, predict_logits, predict_views, softmax, views
 
 
 def test_summary_of_four_samples_is_as_worked_out_by_hand() -> None:
@@ -42,13 +42,30 @@ def test_class_that_never_occurs_does_not_pull_macro_f1_down() -> None:
     assert summary["per_class"]["c"]["support"] == 0
 
 
-def test_class_weights_have_mean_one_over_the_rows() -> None:
-    labels = np.array([0] * 8 + [1] * 2)
-    assert class_weights(labels, 3, "balanced") == pytest.approx([10 / 16, 10 / 4, 0])
-    assert class_weights(labels, 2, "none").tolist() == [1, 1]
-    root = class_weights(labels, 2, "sqrt")
-    assert root[1] / root[0] == pytest.approx(2)
-    assert root[labels].mean() == pytest.approx(1)
+def test_summary_has_the_calibration_error_and_the_interval_of_macro_f1() -> None:
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
+    summary = summarize(labels, probabilities, ("no", "yes"))
+    # one sample a bin: sure by 0.9, 0.8, 0.6, 0.7; right, wrong, right, right
+    assert summary["ece"] == pytest.approx((0.1 + 0.8 + 0.4 + 0.3) / 4)
+    low, high = summary["macro_f1_ci95"]
+    assert 0 <= low < summary["macro_f1"] < high <= 1
+    assert summarize(labels, np.eye(2)[labels], ("no", "yes"))["macro_f1_ci95"] == [1.0, 1.0]
+
+
+def test_macro_f1_of_a_confusion_matrix_is_scikit_learns_over_the_classes_with_samples() -> None:
+    generator = np.random.default_rng(3)
+    labels, answers = generator.integers(0, 4, 300), generator.integers(0, 5, 300)
+    matrix = metrics.confusion_matrix(labels, answers, labels=range(5))
+    expected = metrics.f1_score(labels, answers, average="macro", labels=range(4))
+    assert macro_f1_of(matrix[None]) == pytest.approx([expected])
+
+
+def test_resampled_counts_keep_their_sum_and_scatter_as_a_share_does() -> None:
+    drawn = resample(np.array([[650, 0], [350, 0]]))
+    assert (drawn.sum(axis=(1, 2)) == 1000).all()
+    assert (drawn[:, :, 1] == 0).all()
+    assert drawn[:, 0, 0].std() == pytest.approx((1000 * 0.65 * 0.35) ** 0.5, rel=0.05)
 
 
 def test_views_of_tta_start_with_the_picture_itself() -> None:
@@ -65,6 +82,17 @@ def test_flip_tta_makes_a_picture_and_its_mirror_equal(faces: Dataset) -> None:
     mirrored = images[:, :, ::-1]
     assert np.allclose(predict(model, images, "flip"), predict(model, mirrored, "flip"), atol=1e-4)
     assert not np.allclose(predict(model, images), predict(model, mirrored), atol=1e-4)
+
+
+def test_first_view_of_tta_is_the_single_view_and_the_mean_is_of_probabilities(faces: Dataset) -> None:
+    model = tiny_model()
+    head = model.get_layer("logits")
+    head.set_weights([50 * weight for weight in head.get_weights()])  # sure enough for the two means to differ
+    images = faces.parts["test"].images[:5]
+    found = predict_views(model, images, "flip")
+    assert np.array_equal(found[0], predict_logits(model, images))
+    assert np.allclose(predict(model, images, "flip"), (softmax(found[0]) + softmax(found[1])) / 2)
+    assert not np.allclose(predict(model, images, "flip"), softmax(found.mean(axis=0)), atol=1e-6)
 
 
 def test_predictions_do_not_depend_on_the_batch(faces: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,36 @@
+"""A data set's labels and pictures as a run knows them: classes mapped by name, colours as it was trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.errors import DataError
+
+
+def map_labels(labels: np.ndarray, source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:
+    """Return int64 labels ``(n,)`` of ``source``'s order in ``target``'s order, by class name.
+
+    ``source`` may lack classes of ``target``.
+
+    Raises:
+        DataError: a class of ``source`` is not in ``target``.
+    """
+    unknown = [name for name in source if name not in target]
+    if unknown:
+        raise DataError(
+            f"expected the classes {', '.join(target)}; the data set also has {', '.join(unknown)}; "
+            "evaluate on a data set with the run's classes"
+        )
+    return np.array([target.index(name) for name in source], np.int64)[labels]
+
+
+def as_colour(images: np.ndarray, colour: str) -> np.ndarray:
+    """Return uint8 pictures as the network was trained on them: luminance ``(n, h, w)`` for ``grey``, else unchanged.
+
+    Luminance is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), what the converter folds into the first kernel.
+    """
+    if colour == "grey" and images.ndim == 4:
+        import cv2
+
+        return np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images])
+    return images
