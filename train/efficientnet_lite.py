@@ -11,6 +11,8 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
+from train.residual import drop_branch
+
 BATCH_NORM_EPSILON = 1e-3
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
@@ -37,20 +39,26 @@ STAGES = (
 )
 
 
-def efficientnet_lite0(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Return the feature map ``(n, h/32, w/32, 1280)`` of normalized pictures ``(n, h, w, 3)`` in −1…1."""
+def efficientnet_lite0(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> keras.KerasTensor:
+    """Return the feature map ``(n, h/32, w/32, 1280)`` of normalized pictures ``(n, h, w, 3)`` in −1…1.
+
+    Block ``b`` of 16 is left out in training with probability ``stochastic_depth`` · b / 16.
+    """
+    rate_a_block = stochastic_depth / sum(stage.repeats for stage in STAGES)
     x = _conv(x, STEM_FILTERS, 3, 2, "stem")
     block, filters = 0, STEM_FILTERS
     for stage in STAGES:
         for repeat in range(stage.repeats):
             stride = stage.stride if repeat == 0 else 1
-            x = _block(x, filters, stage, stride, f"block{block}")
+            x = _block(x, filters, stage, stride, rate_a_block * block, f"block{block}")
             filters = stage.filters
             block += 1
     return _conv(x, HEAD_FILTERS, 1, 1, "head")
 
 
-def _block(x: keras.KerasTensor, filters_in: int, stage: Stage, stride: int, name: str) -> keras.KerasTensor:
+def _block(
+    x: keras.KerasTensor, filters_in: int, stage: Stage, stride: int, rate: float, name: str
+) -> keras.KerasTensor:
     shortcut = x
     if stage.expansion != 1:
         x = _conv(x, filters_in * stage.expansion, 1, 1, f"{name}_expand")
@@ -60,7 +68,7 @@ def _block(x: keras.KerasTensor, filters_in: int, stage: Stage, stride: int, nam
     x = layers.Conv2D(stage.filters, 1, padding="same", use_bias=False, name=f"{name}_project_conv")(x)
     x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_project_bn")(x)
     if stride == 1 and filters_in == stage.filters:
-        x = layers.Add(name=f"{name}_add")([shortcut, x])
+        x = layers.Add(name=f"{name}_add")([shortcut, drop_branch(x, rate, f"{name}_drop")])
     return x
 
 

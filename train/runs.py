@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ MODEL_FILE = "model.keras"
 CONFIG_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "state.npz"
+CARRIERS_OF_CODE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+CONFIG_LIMIT_BYTES = 64 << 20
 REQUIRED = ("schema", "name", "backbone", "input", "labels", "crop", "recipe", "data")
 
 
@@ -77,25 +80,79 @@ def load_run(path: str | Path) -> Run:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Return the Keras model in a ``.keras`` file, without its optimizer.
+    """Return the Keras model in a ``.keras`` file, without its optimizer; the file need not be trusted.
+
+    Keras' safe mode forbids code in the file; beyond that only classes of Keras and of fer-edge are built, and no
+    Lambda or wrapper of another framework's saved code.
 
     Raises:
-        DataError: no file, or Keras cannot read it.
+        DataError: no file, another format, code inside, or Keras cannot read it.
     """
     import keras
 
-    if not path.is_file():
+    import train.convnext  # noqa: F401  (registers its layer)
+
+    if not path.exists():
         raise DataError(f"expected a Keras model at {path}; nothing is there; finish the training or check the path")
-    if not zipfile.is_zipfile(path):
+    if path.is_dir() or path.suffix != ".keras":
         raise DataError(
-            f"expected a Keras model (a zip) in {path}; got {path.stat().st_size:,} bytes that are none, cut short or "
-            "foreign; copy it again, or train it anew"
+            f"expected a Keras model as a .keras file; got {path}; other formats (.h5, pickles, SavedModel folders) "
+            "may carry code; save it with model.save('NAME.keras')"
         )
+    _refuse_foreign_bytes(path)
+    _refuse_code(path)
     try:
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as cause:  # Keras raises whatever its zip, JSON or HDF5 reader meets
         first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         raise DataError(f"expected a Keras model in {path}; {first[:200]}; write it again") from cause
+
+
+def _refuse_foreign_bytes(path: Path) -> None:
+    if zipfile.is_zipfile(path):
+        return
+    with open(path, "rb") as stream:
+        head = stream.read(8)
+    kind = "an .h5 file" if head[1:4] == b"HDF" else "a pickle" if head[:1] == b"\x80" else "cut short or foreign"
+    raise DataError(
+        f"expected a Keras model (a zip) in {path}; got {path.stat().st_size:,} bytes that are none, {kind}; "
+        "copy it again, or train it anew"
+    )
+
+
+def _refuse_code(path: Path) -> None:
+    """Read the architecture as plain JSON and refuse classes that run code from the file or are none of ours."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > CONFIG_LIMIT_BYTES:
+                raise ValueError("too large")
+            config = json.loads(archive.read("config.json"))
+    except (KeyError, ValueError, OSError, RecursionError, zipfile.BadZipFile) as cause:
+        raise DataError(f"expected a Keras model in {path}; no readable config.json in it; write it again") from cause
+    for entry in _objects(config):
+        name, module = entry["class_name"], entry.get("module")
+        if name in CARRIERS_OF_CODE:
+            raise DataError(
+                f"expected a model of plain layers in {path}; it holds a {name.strip('_')} layer, which can run any "
+                "code; rebuild the model without it"
+            )
+        registered = str(entry.get("registered_name") or "")
+        keras_own = module is None or module in ("builtins", "keras") or str(module).startswith("keras.")
+        if not keras_own and not registered.startswith("fer_edge>"):
+            raise DataError(
+                f"expected layers of Keras in {path}; it asks for {module}.{name}; rebuild the model without it"
+            )
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("class_name"), str):
+            yield value
+        for inner in value.values():
+            yield from _objects(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _objects(inner)
 
 
 def write_config(path: Path, config: dict[str, Any]) -> None:

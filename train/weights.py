@@ -1,7 +1,9 @@
-"""Weights from a plain npz: ``LAYER/kernel`` (float) or ``LAYER/kernel:int8`` times ``LAYER/kernel:scale``.
+"""Starting weights from a file: a plain npz, Keras' ``.weights.h5``, or the layers of another ``.keras`` model.
 
-Batch-norm arrays are named ``gamma beta moving_mean moving_variance``. Layers that the file does not name (the head)
-keep their initial values; a name in the file that the model does not have is an error, not a guess.
+An npz holds ``LAYER/kernel`` (float) or ``LAYER/kernel:int8`` times ``LAYER/kernel:scale``; batch-norm arrays are named
+``gamma beta moving_mean moving_variance``. Layers that an npz does not name (the head) keep their initial values; a
+name in the file that the model does not have is an error, not a guess. No other kind of file is opened: pickles and
+whole models in ``.h5`` can carry code.
 """
 
 from __future__ import annotations
@@ -13,6 +15,36 @@ import keras
 import numpy as np
 
 from edge.errors import DataError
+from train.applications import LOGITS, leaves
+from train.runs import load_model
+
+
+def load_weights_file(model: keras.Model, path: Path) -> list[str]:
+    """Put a file's weights into the model; returns what to tell the user, one line each.
+
+    An ``.npz`` and a ``.keras`` file go by layer name, ``.weights.h5`` as Keras wrote it. Logits of another number of
+    classes in a ``.keras`` file are left out.
+
+    Raises:
+        DataError: no such file, another kind of file, or weights that do not fit the model.
+    """
+    if not path.exists():
+        raise DataError(f"expected a weights file, none or imagenet; nothing is at {path}; check --weights")
+    if path.is_dir() or not path.name.endswith((".npz", ".weights.h5", ".keras")):
+        raise DataError(
+            f"expected weights as .npz, .weights.h5 or .keras; got {path.name}, a kind of file that may carry code or "
+            "names no layers; check --weights"
+        )
+    if path.suffix == ".npz":
+        return [f"weights of {path.name}: {len(load_npz_weights(model, path))} layers"]
+    if path.suffix == ".keras":
+        return _take_layers(model, load_model(path), path)
+    try:
+        model.load_weights(path, skip_mismatch=False)
+    except (ValueError, OSError, KeyError) as cause:
+        first = str(cause).strip().splitlines()[0]
+        raise DataError(f"expected weights of {model.name} in {path}; {first}; check --weights") from cause
+    return [f"weights of {path.name}: all layers"]
 
 
 def load_npz_weights(model: keras.Model, path: Path) -> list[str]:
@@ -22,7 +54,7 @@ def load_npz_weights(model: keras.Model, path: Path) -> list[str]:
         DataError: the file is no npz, names layers or variables that the model lacks, or shapes differ.
     """
     arrays = _read(path)
-    layers = {layer.name: layer for layer in _flat(model)}
+    layers = {layer.name: layer for layer in leaves(model)}
     touched: dict[str, set[str]] = {}
     for key, value in arrays.items():
         name, _, variable = key.partition("/")
@@ -74,8 +106,24 @@ def _variable(layer: keras.layers.Layer, name: str) -> keras.Variable | None:
     return matches[0] if matches else None
 
 
-def _flat(model: keras.Model) -> list[keras.layers.Layer]:
-    found: list[keras.layers.Layer] = []
-    for layer in model.layers:
-        found.extend(_flat(layer) if isinstance(layer, keras.Model) else [layer])
-    return found
+def _take_layers(model: keras.Model, source: keras.Model, path: Path) -> list[str]:
+    """Copy by layer name; only the logits may be missing or of another size."""
+    theirs = {layer.name: layer for layer in leaves(source) if layer.weights}
+    ours = {layer.name: layer for layer in leaves(model) if layer.weights}
+    strange = sorted((theirs.keys() ^ ours.keys()) - {LOGITS})
+    unfit = [
+        name
+        for name in theirs.keys() & ours.keys()
+        if [weight.shape for weight in theirs[name].weights] != [weight.shape for weight in ours[name].weights]
+    ]
+    if strange or set(unfit) - {LOGITS}:
+        first = (strange or sorted(set(unfit) - {LOGITS}))[0]
+        raise DataError(
+            f"expected weights of {model.name} in {path}; the two differ at the layer {first!r}; "
+            "choose the backbone that the file belongs to"
+        )
+    taken = [name for name in ours if name in theirs and name not in unfit]
+    for name in taken:
+        ours[name].set_weights(theirs[name].get_weights())
+    rest = "" if LOGITS in taken else "; the logits begin anew, the file has another number of classes"
+    return [f"weights of {path.name}: {len(taken)} layers{rest}"]
