@@ -6,29 +6,49 @@ to go on from; a killed run loses at most the epoch under way.
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
-from edge.files import write_atomically
-from train.backbones import head_layers
+from edge.errors import DataError
+from train.averaging import Statistics, needs_statistics
+from train.backbones import set_trainable
 from train.batches import Batches, augmenting
 from train.datasets import Dataset, Part
-from train.metrics import summarize
-from train.predict import accelerated, predict_logits, softmax, uses_xla
+from train.devices import at_precision
+from train.distill import with_teacher
+from train.keeper import Keeper, Report, StopAtNonFinite
+from train.losses import class_weights, make_accuracy, make_loss
+from train.predict import accelerated, uses_xla
 from train.recipes import Phase, Recipe
-from train.runs import HISTORY_FILE, MODEL_FILE, load_model, save_model
+from train.runs import HISTORY_FILE, MODEL_FILE, load_model
 from train.state import Progress, load_progress, restore, save_state
 
 FINAL_RATE_SHARE = 0.01
-Report = Callable[[str], None]
+TENSORBOARD_FOLDER = "tensorboard"
+STATISTICS_EPOCH = 1 << 20  # no epoch of the fit: its batches are for the batch-norm statistics
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What all phases of a run share: ``network`` is trained, ``plain`` is saved, ``judged`` is ``plain``, compiled."""
+
+    run: Path
+    network: keras.Model
+    plain: keras.Model
+    judged: keras.Model
+    teachers: tuple[keras.Model, ...]
+    dataset: Dataset
+    recipe: Recipe
+    on_device: bool
+    precision: str
+    tensorboard: bool
+    verbose: bool
+    report: Report
 
 
 def train_run(
@@ -37,101 +57,173 @@ def train_run(
     dataset: Dataset,
     recipe: Recipe,
     *,
+    teachers: Sequence[keras.Model] = (),
+    report: Report = lambda _: None,
     resume: bool = False,
     on_device: bool | None = None,
+    precision: str = "float32",
+    tensorboard: bool = False,
     verbose: bool = True,
-    report: Report = lambda _: None,
 ) -> Progress:
     """Train ``model`` by ``recipe`` and leave the best checkpoint in ``run``; returns the finished progress.
 
     Args:
         run: folder that gets ``model.keras``, ``history.csv`` and ``state.npz``.
-        model: pictures in 0–255 -> logits.
+        model: pictures in 0–255 -> logits, in float32; with another ``precision`` a copy of it is trained.
         dataset: its ``train`` role is trained on, its ``validation`` role selects.
         recipe: phases and settings.
+        teachers: networks to learn from beside the targets.
+        report: gets one line an epoch.
         resume: go on from ``state.npz`` where there is one.
         on_device: augment on the accelerator; ``None`` decides by whether there is one.
+        precision: what the network computes in: ``float32``, ``float16`` or ``bfloat16`` (:mod:`train.devices`).
+        tensorboard: write TensorBoard logs into the run (see :func:`check_tensorboard`).
         verbose: show Keras' progress bar.
-        report: gets one line an epoch.
+
+    Raises:
+        DataError: the loss is no longer finite, the state is another network's, or the recipe wants votes and the data
+            set has none.
     """
     progress = (load_progress(run) if resume else None) or Progress()
+    plain = type(model).from_config(model.get_config())  # never compiled: its file holds no optimizer state
+    judged = keras.Model(plain.inputs, plain.outputs)
+    judged.compile(jit_compile=uses_xla())
+    network = at_precision(model, precision)
     device = accelerated() if on_device is None else on_device
+    job = _Job(
+        run, network, plain, judged, tuple(teachers), dataset, recipe, device, precision, tensorboard, verbose, report
+    )
     for index, phase in enumerate(recipe.phases):
         if index < progress.phase or phase.epochs == 0 or progress.finished:
             continue
         if index > progress.phase:
             progress.phase, progress.epoch, progress.waited, progress.phase_best = index, 0, 0, None
         if progress.epoch == 0 and progress.best is not None:
-            model.set_weights(load_model(run / MODEL_FILE).get_weights())
-        _run_phase(run, model, dataset, recipe, phase, progress, device, verbose, report)
+            network.set_weights(load_model(run / MODEL_FILE).get_weights())
+        _run_phase(job, phase, progress)
     progress.finished = True
-    save_state(run, progress, model, None)
+    save_state(run, progress)
     return progress
 
 
-def class_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray:
-    """Return float32 ``(classes,)`` loss weights whose mean over the rows is 1; absent classes get 0.
+def check_tensorboard() -> None:
+    """Raise DataError where Keras' TensorBoard callback cannot work: it writes with TensorFlow, under any backend."""
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        raise DataError(
+            f"expected the backend tensorflow or jax for TensorBoard logs; got {keras.backend.backend()}; leave "
+            f"--tensorboard out: {HISTORY_FILE} holds the same figures"
+        )
+    missing = [name for name in ("tensorflow", "tensorboard") if find_spec(name) is None]
+    if missing:
+        raise DataError(
+            f"expected {' and '.join(missing)} for TensorBoard logs (Keras' callback writes with TensorFlow); not "
+            f"installed; pip install {' '.join(missing)}, or leave --tensorboard out: {HISTORY_FILE} holds the same "
+            "figures"
+        )
 
-    ``balanced`` weighs each class by the inverse of its share, ``sqrt`` by the square root of that, ``none`` by 1.
+
+def soft_targets(part: Part, classes: int, targets: str) -> np.ndarray:
+    """Return float32 ``(n, classes)``: rows of the annotators' shares where ``targets`` is ``votes``, else one-hot.
+
+    A picture without votes keeps its label.
+
+    Raises:
+        DataError: votes are wanted and the part has none.
     """
-    counts = np.bincount(labels, minlength=classes).astype(np.float64)
-    power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[kind]
-    weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
-    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+    one_hot = np.eye(classes, dtype=np.float32)[part.labels]
+    if targets == "labels":
+        return one_hot
+    if part.votes is None:
+        raise DataError("expected annotators' votes in the data set; it has labels alone; give --votes FILE")
+    voted = part.votes.sum(axis=1, keepdims=True) > 0
+    return np.where(voted, part.votes, one_hot).astype(np.float32)
 
 
-def _run_phase(
-    run: Path,
-    model: keras.Model,
-    dataset: Dataset,
-    recipe: Recipe,
-    phase: Phase,
-    progress: Progress,
-    on_device: bool,
-    verbose: bool,
-    report: Report,
-) -> None:
-    part = dataset.part("train")
-    weights = class_weights(part.labels, len(dataset.labels), recipe.class_weights)
-    batches = Batches(
-        part.images,
-        part.labels,
-        weights,
-        size=model.inputs[0].shape[1:3],
-        batch=recipe.batch,
-        augment=phase.augment,
-        seed=recipe.seed + progress.phase,
-        epoch=progress.epoch,
-        on_device=on_device,
-    )
-    heads = head_layers(model)
-    for layer in model.layers:
-        layer.trainable = phase.trainable == "all" or layer in heads
-    trained = augmenting(model) if on_device else model
-    optimizer = _optimizer(recipe, phase, len(batches))
+def _run_phase(job: _Job, phase: Phase, progress: Progress) -> None:
+    recipe, network = job.recipe, job.network
+    batches = _batches(job, phase, progress.phase, progress.epoch)
+    set_trainable(network, phase.trainable, phase.freeze)
+    core = with_teacher(network, job.teachers) if job.teachers else network
+    trained = augmenting(core) if job.on_device else core
+    optimizer = make_optimizer(recipe, phase, len(batches), job.precision == "float16")
     trained.compile(
         optimizer,
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
-        weighted_metrics=["accuracy"],
+        make_loss(
+            recipe.loss,
+            label_smoothing=recipe.label_smoothing,
+            focal_gamma=recipe.focal_gamma,
+            distillation=recipe.distillation() if job.teachers else None,
+        ),
+        weighted_metrics=[make_accuracy(len(job.dataset.labels))],
         jit_compile=uses_xla(),
     )
     optimizer.build(trained.trainable_variables)
     if progress.epoch > 0:
-        restore(run, model, optimizer)
-    keeper = Keeper(run, model, optimizer, dataset.part("validation"), dataset.labels, recipe, phase, progress, report)
+        restore(job.run, network, optimizer)
     if progress.epoch >= phase.epochs or progress.waited >= recipe.patience:
         return
+    statistics = None
+    if recipe.ema and needs_statistics(network):
+        sample = _batches(job, phase, progress.phase, STATISTICS_EPOCH)
+        statistics = Statistics(job.plain, phase, sample, job.on_device, recipe.seed)
+    keeper = Keeper(
+        run=job.run,
+        network=network,
+        plain=job.plain,
+        judged=job.judged,
+        optimizer=optimizer,
+        statistics=statistics,
+        validation=job.dataset.part("validation"),
+        labels=job.dataset.labels,
+        recipe=recipe,
+        phase=phase,
+        progress=progress,
+        report=job.report,
+    )
+    callbacks: list[keras.callbacks.Callback] = [StopAtNonFinite(), keeper]
+    if job.tensorboard:
+        folder = job.run / TENSORBOARD_FOLDER / f"{progress.phase}-{phase.name}"
+        callbacks.append(keras.callbacks.TensorBoard(folder, write_graph=False))
     trained.fit(
         batches,
         epochs=phase.epochs,
         initial_epoch=progress.epoch,
         shuffle=False,
-        callbacks=[keeper],
-        verbose="auto" if verbose else 0,
+        callbacks=callbacks,
+        verbose="auto" if job.verbose else 0,
     )
 
 
-def _optimizer(recipe: Recipe, phase: Phase, steps_an_epoch: int) -> keras.Optimizer:
+def _batches(job: _Job, phase: Phase, index: int, epoch: int) -> Batches:
+    recipe, part, classes = job.recipe, job.dataset.part("train"), len(job.dataset.labels)
+    weights = class_weights(part.labels, classes, recipe.class_weights, recipe.effective_beta)
+    probabilities = None
+    if recipe.sampling == "balanced":
+        share = class_weights(part.labels, classes, "balanced").astype(np.float64)[part.labels]
+        probabilities = share / share.sum()
+    return Batches(
+        part.images,
+        soft_targets(part, classes, recipe.targets),
+        weights[part.labels],
+        size=job.plain.inputs[0].shape[1:3],
+        batch=recipe.batch,
+        augment=phase.augment,
+        seed=recipe.seed + index,
+        epoch=epoch,
+        on_device=job.on_device,
+        probabilities=probabilities,
+    )
+
+
+def make_optimizer(recipe: Recipe, phase: Phase, steps_an_epoch: int, scaled: bool = False) -> keras.Optimizer:
+    """Return AdamW under the phase's warm-up and half cosine, with the recipe's moving average of the weights.
+
+    Args:
+        recipe: for weight decay (none on biases and normalizations) and ``ema``.
+        phase: for rate, warm-up and epochs.
+        steps_an_epoch: batches of an epoch.
+        scaled: scale the loss, so that small gradients survive float16.
+    """
     warmup = round(phase.warmup_epochs * steps_an_epoch)
     total = max(1, phase.epochs * steps_an_epoch)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -141,90 +233,7 @@ def _optimizer(recipe: Recipe, phase: Phase, steps_an_epoch: int) -> keras.Optim
         warmup_target=phase.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, **average)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
-
-
-class Keeper(keras.callbacks.Callback):
-    """After each epoch: validation figures, history, best checkpoint, state for a resume, early stopping."""
-
-    def __init__(
-        self,
-        run: Path,
-        model: keras.Model,
-        optimizer: keras.Optimizer,
-        validation: Part,
-        labels: tuple[str, ...],
-        recipe: Recipe,
-        phase: Phase,
-        progress: Progress,
-        report: Report,
-    ) -> None:
-        super().__init__()
-        self._run, self._kept, self._optimizer, self._validation = run, model, optimizer, validation
-        self._labels, self._recipe, self._phase = labels, recipe, phase
-        self._progress, self._report = progress, report
-        # Never compiled, so that its file holds no optimizer state; clone_model would copy that.
-        self._plain = type(model).from_config(model.get_config())
-        self._started = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the clock."""
-        self._started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measure, keep the best, write history and state, and stop the phase when it no longer improves."""
-        logs = logs if logs is not None else {}
-        progress, monitor = self._progress, self._recipe.monitor
-        probabilities = softmax(predict_logits(self._kept, self._validation.images))
-        figures = summarize(self._validation.labels, probabilities, self._labels)
-        logs |= {f"val_{key}": figures[key] for key in ("accuracy", "macro_f1", "weighted_f1")}
-        logs["val_loss"] = figures["negative_log_likelihood"]
-        progress.epoch = epoch + 1
-        progress.seconds += time.monotonic() - self._started
-        progress.rows.append(self._row(logs))
-        figure = figures[monitor]
-        better = progress.best is None or figure > progress.best
-        if better:
-            progress.best = figure
-            self._plain.set_weights(self._kept.get_weights())
-            save_model(self._run, self._plain)
-        if progress.phase_best is None or figure > progress.phase_best:
-            progress.phase_best, progress.waited = figure, 0
-        else:
-            progress.waited += 1
-        write_history(self._run / HISTORY_FILE, progress.rows)
-        save_state(self._run, progress, self._kept, self._optimizer)
-        self._report(
-            f"{self._phase.name} {progress.epoch}/{self._phase.epochs}: loss {logs['loss']:.4f}, validation accuracy "
-            f"{figures['accuracy']:.4f}, macro-F1 {figures['macro_f1']:.4f}{' (best)' if better else ''}"
-        )
-        if progress.waited >= self._recipe.patience:
-            self.model.stop_training = True
-
-    def _row(self, logs: dict[str, Any]) -> dict[str, Any]:
-        row: dict[str, Any] = {"phase": self._phase.name, "epoch": self._progress.epoch}
-        row |= {key: float(value) for key, value in logs.items()}
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
-        row["seconds"] = self._progress.seconds
-        return row
-
-
-def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the history as csv, one row an epoch, atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, fieldnames=list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())
-
-
-def describe(recipe: Recipe) -> str:
-    """Return the recipe in a few printable lines."""
-    fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name != "phases"}
-    lines = [", ".join(f"{key}={value}" for key, value in fields.items())]
-    lines += [f"  {phase}" for phase in recipe.phases]
-    return "\n".join(lines)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer

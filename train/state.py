@@ -1,8 +1,14 @@
-"""What a killed run needs to go on: weights, optimizer and history after every epoch, in one npz, moved into place."""
+"""What a killed run needs to go on: weights, optimizer, random state and history after every epoch, in one npz.
+
+The optimizer's variables hold its step (from which the schedule's rate follows), its moments, the moving average of the
+weights and the loss scale of a 16-bit run; the random state is that of the network's dropout layers. Order and
+augmentation of the pictures follow from seed and epoch.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,13 +47,14 @@ class Progress:
     finished: bool = False
 
 
-def save_state(run: Path, progress: Progress, model: keras.Model, optimizer: keras.Optimizer | None) -> None:
-    """Write progress, the model's weights and the optimizer's variables of one moment."""
-    arrays = {f"weight/{i}": np.asarray(w) for i, w in enumerate(model.get_weights())}
-    if optimizer is not None:
-        arrays |= {
-            f"optimizer/{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in enumerate(optimizer.variables)
-        }
+def save_state(
+    run: Path, progress: Progress, model: keras.Model | None = None, optimizer: keras.Optimizer | None = None
+) -> None:
+    """Write progress, and of a run that goes on the network's and the optimizer's variables, all of one moment."""
+    arrays: dict[str, np.ndarray] = {}
+    if model is not None and optimizer is not None:
+        for kind, variables in _groups(model, optimizer).items():
+            arrays |= {f"{kind}/{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in enumerate(variables)}
     with atomic_path(run / STATE_FILE) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, allow_pickle=False, progress=np.array(json.dumps(vars(progress))), **arrays)
 
@@ -65,25 +72,37 @@ def load_progress(run: Path) -> Progress | None:
         return Progress(**json.loads(str(state["progress"])))
 
 
-def restore(run: Path, model: keras.Model, optimizer: keras.Optimizer | None) -> None:
-    """Put the saved weights (and optimizer variables) back.
+def restore(run: Path, model: keras.Model, optimizer: keras.Optimizer) -> None:
+    """Put the network's weights, its random state and the optimizer's variables back.
 
     Raises:
-        DataError: the state belongs to another model.
+        DataError: the state belongs to another network or optimizer.
     """
     file = run / STATE_FILE
     with _open(file) as state:
-        weights = [state[f"weight/{i}"] for i in range(sum(key.startswith("weight/") for key in state.files))]
-        kept = [state[f"optimizer/{i}"] for i in range(sum(key.startswith("optimizer/") for key in state.files))]
-    if [w.shape for w in weights] != [tuple(w.shape) for w in model.weights]:
-        raise DataError(f"expected the state of {model.name} in {file}; its shapes differ; start a new run with --out")
-    model.set_weights(weights)
-    if optimizer is None or not kept:
-        return
-    variables = optimizer.variables
-    if [v.shape for v in kept] != [tuple(v.shape) for v in variables]:
-        raise DataError(f"expected the optimizer's state in {file}; its shapes differ; start a new run with --out")
-    for variable, value in zip(variables, kept, strict=True):
+        kept = {key: state[key] for key in state.files if key != "progress"}
+    for kind, variables in _groups(model, optimizer).items():
+        values = [kept[f"{kind}/{i}"] for i in range(sum(key.startswith(f"{kind}/") for key in kept))]
+        _assign(values, variables, kind, file)
+
+
+def random_state(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of the network's random generators (dropout), which are no weights of it."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.non_trainable_variables if id(variable) not in weights]
+
+
+def _groups(model: keras.Model, optimizer: keras.Optimizer) -> Mapping[str, Sequence[keras.Variable]]:
+    return {"weight": model.weights, "random": random_state(model), "optimizer": optimizer.variables}
+
+
+def _assign(values: list[np.ndarray], variables: Sequence[keras.Variable], kind: str, file: Path) -> None:
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        raise DataError(
+            f"expected {len(variables)} {kind} arrays of this network in {file}; got {len(values)}, or other shapes; "
+            "start a new run with --out"
+        )
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 

@@ -6,53 +6,102 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
 from edge.cli import command_line
 from edge.errors import DataError
+from edge.files import sha256_of
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
-from train.recipes import CLASS_WEIGHTS, MONITORS, RECIPES, Recipe
+from train.devices import PRECISIONS
+from train.losses import CLASS_WEIGHTS, LOSSES
+from train.recipes import MONITORS, RECIPES, SAMPLING, TARGETS, Recipe, describe
 from train.recipes import recipe as recipe_by_name
-from train.runs import CONFIG_FILE, SCHEMA, read_config, write_config
+from train.runs import CONFIG_FILE, SCHEMA, STATE_FILE, read_config, write_config
+
+if TYPE_CHECKING:
+    from train.distill import Teacher
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """The resolved flags of one ``fit``; None leaves the recipe's own value."""
+    """The resolved flags of one ``fit``; None leaves the recipe's own value.
+
+    A field of the recipe has its name there, one of its last phase too, one of that phase's augmentation the name in
+    ``AUGMENT_FLAGS``.
+    """
 
     dataset: str
     data: Path | None
-    backbone: str
+    votes: Path | None
+    backbone: str | None
     out: Path
     recipe: str
-    weights: str
+    weights: str | None
     protocol: str
+    drop_leaks: bool
     colour: str
     size: int | None
     epochs: int | None
     head_epochs: int | None
     batch: int | None
     learning_rate: float | None
+    warmup_epochs: float | None
+    freeze: float | None
     class_weights: str | None
+    effective_beta: float | None
+    loss: str | None
+    focal_gamma: float | None
+    label_smoothing: float | None
+    targets: str | None
+    sampling: str | None
+    dropout: float | None
+    stochastic_depth: float | None
+    weight_decay: float | None
+    ema: float | None
+    randaugment: float | None
+    erasing: float | None
+    mixup: float | None
+    cutmix: float | None
+    teacher: tuple[Path, ...]
+    distillation_weight: float | None
+    distillation_temperature: float | None
     monitor: str | None
     patience: int | None
     seed: int | None
     limit: int | None
     augment_on: str
+    mixed_precision: str | None
+    devices: str
+    tensorboard: bool
     resume: bool
     quiet: bool
+
+
+PHASE_FLAGS = ("epochs", "learning_rate", "warmup_epochs", "freeze")
+AUGMENT_FLAGS = {
+    "randaugment": "randaugment_magnitude",
+    "erasing": "erasing",
+    "mixup": "mixup_alpha",
+    "cutmix": "cutmix_alpha",
+}
+RANDAUGMENT_OPS = 2
+SHARE = click.FloatRange(0, 1)
+BELOW_ONE = click.FloatRange(0, 1, max_open=True)
+NOT_NEGATIVE = click.FloatRange(0)
+POSITIVE = click.FloatRange(0, min_open=True)
 
 
 @click.command()
 @click.argument("dataset", type=click.Choice(sorted(DATASETS)))
 @click.option("--data", type=click.Path(path_type=Path), help="Where the data set lies (file or folder).")
-@click.option("--backbone", default="efficientnet-lite0", show_default=True, help="Name of the backbone.")
+@click.option("--votes", type=click.Path(path_type=Path), help="fer2013new.csv of FER+, for --targets votes.")
+@click.option("--backbone", help="Name of the backbone, or a .keras file.  [default: the recipe's]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder to write.")
 @click.option("--recipe", default="fer2013-two-phase", show_default=True, type=click.Choice(sorted(RECIPES)))
-@click.option("--weights", default="none", show_default=True, help="imagenet (download), none, or a weights file.")
+@click.option("--weights", help="imagenet (download), none, or a weights file.  [default: the recipe's]")
 @click.option(
     "--protocol",
     default="official-dedup",
@@ -60,13 +109,38 @@ class FitConfig:
     type=click.Choice(PROTOCOLS),
     help="Which rows may be trained and selected on.",
 )
+@click.option("--drop-leaks", is_flag=True, help="Leave out training rows that all but repeat a held-out picture.")
 @click.option("--colour", default="auto", show_default=True, type=click.Choice(("auto", "grey", "rgb")))
 @click.option("--size", type=click.IntRange(32, 512), help="Side of the network's input in pixels.")
 @click.option("--epochs", type=click.IntRange(0), help="Epochs of the whole network (last phase).")
 @click.option("--head-epochs", type=click.IntRange(0), help="Epochs of the head alone (first phase).")
-@click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Highest rate of the last phase.")
+@click.option("--batch", type=click.IntRange(1), help="Pictures a step, over all devices.")
+@click.option("--learning-rate", type=POSITIVE, help="Highest rate of the last phase.")
+@click.option("--warmup-epochs", type=NOT_NEGATIVE, help="Linear warm-up of the last phase.")
+@click.option("--freeze", type=SHARE, help="Share of the backbone's layers that the last phase leaves frozen.")
 @click.option("--class-weights", type=click.Choice(CLASS_WEIGHTS))
+@click.option("--effective-beta", type=BELOW_ONE, help="Beta of --class-weights effective.")
+@click.option("--loss", type=click.Choice(LOSSES))
+@click.option("--focal-gamma", type=NOT_NEGATIVE, help="Exponent of --loss focal.")
+@click.option("--label-smoothing", type=SHARE)
+@click.option("--targets", type=click.Choice(TARGETS), help="Labels, or the annotators' votes.")
+@click.option("--sampling", type=click.Choice(SAMPLING), help="How often an epoch shows a class.")
+@click.option("--dropout", type=BELOW_ONE, help="Rate before the logits.")
+@click.option("--stochastic-depth", type=BELOW_ONE, help="Drop rate of the last residual branch.")
+@click.option("--weight-decay", type=NOT_NEGATIVE)
+@click.option("--ema", type=BELOW_ONE, help="Momentum of the weights' moving average, a step; 0 is off.")
+@click.option("--randaugment", type=click.FloatRange(0, 10), help="Magnitude; 0 is off.")
+@click.option("--erasing", type=SHARE, help="Probability of random erasing.")
+@click.option("--mixup", type=NOT_NEGATIVE, help="Alpha of MixUp; 0 is off.")
+@click.option("--cutmix", type=NOT_NEGATIVE, help="Alpha of CutMix; 0 is off.")
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Finished run to distil from; several are averaged.",
+)
+@click.option("--distillation-weight", type=SHARE, help="Share of the teachers' term in the loss.")
+@click.option("--distillation-temperature", type=POSITIVE)
 @click.option("--monitor", type=click.Choice(MONITORS), help="Validation figure that picks the checkpoint.")
 @click.option("--patience", type=click.IntRange(1), help="Epochs without improvement before a phase ends.")
 @click.option("--seed", type=click.IntRange(0))
@@ -78,6 +152,13 @@ class FitConfig:
     type=click.Choice(("auto", "cpu", "device")),
     help="Where pictures are augmented: OpenCV threads or the accelerator.",
 )
+@click.option(
+    "--mixed-precision",
+    type=click.Choice([name for name in PRECISIONS if name != "float32"]),
+    help="Compute in 16 bits; the saved model is float32.",
+)
+@click.option("--devices", default="1", show_default=True, help="Devices to spread a batch over: a number, or all.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs into the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--quiet", is_flag=True, help="One line an epoch, no progress bar.")
 def fit(**flags: Any) -> None:
@@ -86,8 +167,8 @@ def fit(**flags: Any) -> None:
     recipe = resolve(config)
     _check_out(config)
     if config.resume:
-        recipe = _same_recipe(config, recipe)
-    dataset = _dataset(config)
+        _check_same(config, recipe)
+    dataset = _dataset(config, recipe)
     run_fit(config, recipe, dataset)
 
 
@@ -95,19 +176,29 @@ def resolve(config: FitConfig) -> Recipe:
     """Return the named recipe with the flags that were given put in.
 
     Raises:
-        DataError: nothing is left to train.
+        DataError: nothing is left to train, or a flag that the recipe has no use for.
     """
     base = recipe_by_name(config.recipe)
+    given = {name: value for name, value in vars(config).items() if value is not None}
     phases = list(base.phases)
-    if config.head_epochs is not None:
+    if config.head_epochs is not None and len(phases) > 1:
         phases[0] = dataclasses.replace(phases[0], epochs=config.head_epochs)
-    if config.epochs is not None:
-        phases[-1] = dataclasses.replace(phases[-1], epochs=config.epochs)
-    if config.learning_rate is not None:
-        phases[-1] = dataclasses.replace(phases[-1], learning_rate=config.learning_rate)
-    names = ("size", "batch", "class_weights", "monitor", "patience", "seed")
-    given = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
-    return dataclasses.replace(base, phases=tuple(phases), **given)
+    elif config.head_epochs:
+        raise DataError(f"expected a recipe with a head phase; {base.name} has none; leave --head-epochs out")
+    augment = {field: given[flag] for flag, field in AUGMENT_FLAGS.items() if flag in given}
+    if augment.get("randaugment_magnitude") and not phases[-1].augment.randaugment_ops:
+        augment["randaugment_ops"] = RANDAUGMENT_OPS
+    last = {name: given[name] for name in PHASE_FLAGS if name in given}
+    phases[-1] = dataclasses.replace(phases[-1], **last, augment=dataclasses.replace(phases[-1].augment, **augment))
+    names = {field.name for field in dataclasses.fields(Recipe)} - {"name", "phases"}
+    changed = {name: given[name] for name in names if name in given}
+    for name in ("backbone", "weights"):  # a file's folder is no part of a recipe
+        if name in changed:
+            changed[name] = Path(changed[name]).name
+    recipe = dataclasses.replace(base, phases=tuple(phases), **changed)
+    if (config.votes is not None) and recipe.targets != "votes" and config.dataset != "ferplus":
+        raise DataError("expected --targets votes with --votes FILE; got labels; give both, or leave --votes out")
+    return recipe
 
 
 def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
@@ -116,33 +207,50 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
     import keras
 
     from train.backbones import build
-    from train.fit import describe, train_run
+    from train.devices import distribute
+    from train.distill import load_teachers
+    from train.fit import check_tensorboard, train_run
 
+    if config.tensorboard:
+        check_tensorboard()
+    count = distribute(config.devices, min(recipe.batch, len(dataset.part("train"))))
     keras.utils.set_random_seed(recipe.seed)
+    fresh = not (config.resume and (config.out / STATE_FILE).is_file())
     model = build(
-        config.backbone,
+        config.backbone or recipe.backbone,
         height=recipe.size,
         width=recipe.size,
         classes=len(dataset.labels),
-        weights="none" if config.resume else config.weights,
+        weights=(config.weights or recipe.weights) if fresh else "none",
         dropout=recipe.dropout,
+        stochastic_depth=recipe.stochastic_depth,
+        colour=dataset.colour,
+        report=click.echo,
     )
-    run_json = _run_json(config, recipe, dataset)
+    teachers = load_teachers(config.teacher, dataset)
+    run_json = _run_json(config, recipe, dataset, teachers, count)
+    if config.resume:
+        _check_same_teachers(config, run_json)
     config.out.mkdir(parents=True, exist_ok=True)
     if not config.resume:
         write_config(config.out, run_json)
-    click.echo(f"{config.backbone} on {dataset.name} ({dataset.protocol}), backend {keras.backend.backend()}")
+    click.echo(
+        f"{run_json['backbone']} on {dataset.name} ({dataset.protocol}), backend {keras.backend.backend()}, "
+        f"{count} device{'s' if count > 1 else ''}, {run_json['precision']}; learns from {run_json['supervision']}"
+    )
     click.echo(describe(recipe))
-    on_device = {"auto": None, "cpu": False, "device": True}[config.augment_on]
     progress = train_run(
         config.out,
         model,
         dataset,
         recipe,
-        resume=config.resume,
-        on_device=on_device,
-        verbose=not config.quiet,
+        teachers=[teacher.model for teacher in teachers],
         report=click.echo,
+        resume=config.resume,
+        on_device={"auto": None, "cpu": False, "device": True}[config.augment_on],
+        precision=run_json["precision"],
+        tensorboard=config.tensorboard,
+        verbose=not config.quiet,
     )
     _finish(config, run_json, dataset, progress.rows, progress.seconds)
 
@@ -183,20 +291,42 @@ def _check_out(config: FitConfig) -> None:
         raise DataError(f"expected a run to go on with in {config.out}; there is none; leave --resume out")
 
 
-def _same_recipe(config: FitConfig, recipe: Recipe) -> Recipe:
+def _check_same(config: FitConfig, recipe: Recipe) -> None:
+    """Raise DataError where the flags differ from those that the run in --out began with."""
     kept = read_config(config.out)
-    for what, now in (("backbone", config.backbone), ("recipe", _plain(recipe.to_json()))):
-        if kept[what] != now:
+    before = Recipe.from_json({"backbone": kept["backbone"], "weights": kept.get("weights", "none")} | kept["recipe"])
+    pairs = {
+        "backbone": (kept["backbone"], _backbone(recipe)),
+        "recipe": (_plain(before.to_json()), _plain(recipe.to_json())),
+        "precision": (kept.get("precision", "float32"), config.mixed_precision or "float32"),
+    }
+    for what, (then, now) in pairs.items():
+        if then != now:
             raise DataError(
-                f"expected the {what} of the run in {config.out} ({_short(kept[what], now)}); got another "
-                f"({_short(now, kept[what])}); give the same flags, or a new --out"
+                f"expected the {what} of the run in {config.out} ({_short(then, now)}); got another "
+                f"({_short(now, then)}); give the same flags, or a new --out"
             )
     if kept["data"]["name"] != config.dataset:
         raise DataError(
             f"expected the data set of the run in {config.out} ({kept['data']['name']}); got "
             f"{config.dataset}; give the same flags, or a new --out"
         )
-    return recipe
+
+
+def _check_same_teachers(config: FitConfig, run_json: dict[str, Any]) -> None:
+    kept = read_config(config.out)
+    if kept.get("backend", run_json["backend"]) != run_json["backend"]:
+        raise DataError(
+            f"expected the backend of the run in {config.out} ({kept['backend']}); got {run_json['backend']}; "
+            f"give --backend {kept['backend']}, or a new --out"
+        )
+    then, now = ([teacher["model_sha256"] for teacher in known.get("teachers", [])] for known in (kept, run_json))
+    if then != now:
+        names = ", ".join(teacher["name"] for teacher in kept.get("teachers", [])) or "none"
+        raise DataError(
+            f"expected the teachers of the run in {config.out} ({names}); got others; give the same --teacher, "
+            "or a new --out"
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -214,10 +344,17 @@ def _short(value: Any, other: Any) -> str:
     return str(value)
 
 
-def _dataset(config: FitConfig) -> Dataset:
+def _dataset(config: FitConfig, recipe: Recipe) -> Dataset:
     from train.evaluate import as_colour
 
-    dataset = apply_protocol(load(config.dataset, config.data, progress=not config.quiet), config.protocol)
+    dataset = load(config.dataset, config.data, progress=not config.quiet, votes=config.votes)
+    dataset = apply_protocol(dataset, config.protocol)
+    if config.drop_leaks:
+        from train.audit import drop_leaks
+
+        dataset = drop_leaks(dataset)
+    if recipe.targets == "votes" and dataset.part("train").votes is None:
+        raise DataError(f"expected annotators' votes for --targets votes; {dataset.name} has none; give --votes FILE")
     colour = dataset.colour if config.colour == "auto" else config.colour
     parts = {
         name: dataclasses.replace(part, images=as_colour(part.images, colour)) for name, part in dataset.parts.items()
@@ -234,18 +371,28 @@ def _dataset(config: FitConfig) -> Dataset:
     return dataset
 
 
-def _run_json(config: FitConfig, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+def _backbone(recipe: Recipe) -> str:
+    return recipe.backbone.removesuffix(".keras")
+
+
+def _run_json(
+    config: FitConfig, recipe: Recipe, dataset: Dataset, teachers: list[Teacher], devices: int
+) -> dict[str, Any]:
     import platform
 
     import keras
 
     import edge
+    from train.devices import kinds
+    from train.distill import supervision
 
+    records = [teacher.record for teacher in teachers]
+    votes = {} if config.votes is None else {"votes_sha256": sha256_of(config.votes)}
     return {
         "schema": SCHEMA,
         "name": config.out.name,
-        "backbone": config.backbone,
-        "weights": Path(config.weights).name,
+        "backbone": _backbone(recipe),
+        "weights": recipe.weights,
         "input": {"height": recipe.size, "width": recipe.size, "colour": dataset.colour},
         "labels": list(dataset.labels),
         "crop": dataclasses.asdict(dataset.crop),
@@ -257,9 +404,14 @@ def _run_json(config: FitConfig, recipe: Recipe, dataset: Dataset) -> dict[str, 
             "roles": dict(dataset.roles),
             "counts": dataset.counts(),
             "removed": dict(dataset.removed),
+            **votes,
         },
+        "supervision": supervision(dataset.name, recipe, records),
+        "teachers": records,
         "command": command_line(),
         "backend": keras.backend.backend(),
+        "devices": {"kind": "+".join(sorted(kinds())), "count": devices},
+        "precision": config.mixed_precision or "float32",
         "versions": {
             "fer-edge": edge.__version__,
             "python": platform.python_version(),

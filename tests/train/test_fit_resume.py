@@ -1,0 +1,87 @@
+"""A run that is killed between two epochs ends bit for bit like one that was not."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from edge.errors import DataError
+from tests.train.networks import dropping_model
+from train.state import load_progress, random_state, restore, save_state
+
+SCRIPT = "tests.train.resume_script"
+
+
+def _script(folder: Path, what: str, backend: str, precision: str, root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", SCRIPT, str(folder), what, precision]
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+def _losses(run: Path) -> list[str]:
+    with open(run / "history.csv", newline="") as stream:
+        return [row["loss"] for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision"), [("tensorflow", "float32"), ("jax", "float32"), ("tensorflow", "float16")]
+)
+def test_killed_process_resumes_to_the_very_weights_of_an_unbroken_run(
+    backend: str, precision: str, tmp_path: Path, root: Path
+) -> None:
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    killed = _script(tmp_path, "start", backend, precision, root)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    progress = load_progress(tmp_path / "broken")
+    assert progress is not None
+    assert (progress.phase, progress.epoch, progress.finished) == (1, 2, False)
+    resumed = _script(tmp_path, "resume", backend, precision, root)
+    assert resumed.returncode == 0, resumed.stderr
+    assert _losses(tmp_path / "whole") == _losses(tmp_path / "broken")
+    with np.load(tmp_path / "whole" / "weights.npz") as whole, np.load(tmp_path / "broken" / "weights.npz") as broken:
+        assert whole.files == broken.files
+        assert all(np.array_equal(whole[name], broken[name]) for name in whole.files)
+
+
+def test_random_state_is_dropout_s_and_comes_back(tmp_path: Path) -> None:
+    from train.state import Progress
+
+    model = dropping_model()
+    states = random_state(model)
+    assert len(states) == 2
+    optimizer = keras.optimizers.AdamW(1e-3, use_ema=True)
+    optimizer.build(model.trainable_variables)
+    states[0].assign(np.array([7, 3]))
+    save_state(tmp_path, Progress(), model, optimizer)
+    states[0].assign(np.array([1, 1]))
+    restore(tmp_path, model, optimizer)
+    assert keras.ops.convert_to_numpy(states[0]).tolist() == [7, 3]
+
+
+def test_state_of_another_network_or_optimizer_is_refused(tmp_path: Path) -> None:
+    from train.state import Progress
+
+    model, other = dropping_model(), dropping_model(classes=5)
+    optimizer, its = keras.optimizers.AdamW(1e-3), keras.optimizers.AdamW(1e-3)
+    optimizer.build(model.trainable_variables)
+    its.build(other.trainable_variables)
+    save_state(tmp_path, Progress(), model, optimizer)
+    with pytest.raises(DataError, match="expected 7 weight arrays of this network"):
+        restore(tmp_path, other, its)
+    averaging = keras.optimizers.AdamW(1e-3, use_ema=True)
+    averaging.build(model.trainable_variables)
+    with pytest.raises(DataError, match="optimizer arrays of this network"):
+        restore(tmp_path, model, averaging)
+    (tmp_path / "state.npz").write_bytes(b"PK")
+    with pytest.raises(DataError, match="expected the state of a run"):
+        load_progress(tmp_path)

@@ -1,0 +1,120 @@
+"""Distillation: teachers beside the student in one training model, and what a teacher brings along in supervision.
+
+The teachers see the very pictures that the student sees, augmented and mixed; of several the logits are averaged. The
+training model is never saved.
+
+Source: Hinton et al. 2015, "Distilling the knowledge in a neural network"; Beyer et al. 2022, "Knowledge distillation:
+a good teacher is patient and consistent" (same crop and mixing for both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from edge.errors import DataError
+from edge.files import sha256_of
+from train.datasets import Dataset
+from train.modes import InMode
+from train.recipes import Recipe
+from train.runs import MODEL_FILE, load_run, read_config
+
+LABELS = "labels"
+VOTES = "FER+ votes"
+MAJORITY = "FER+ majority labels"
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A finished run that a student learns from.
+
+    Attributes:
+        model: pictures ``(n, h, w, 3)`` in 0–255 -> logits ``(n, classes)``.
+        record: what the student's ``run.json`` says about it: name, backbone, sha256, data, supervision, its teachers.
+    """
+
+    model: keras.Model
+    record: dict[str, Any]
+
+
+def load_teachers(paths: Sequence[Path], dataset: Dataset) -> list[Teacher]:
+    """Return the runs as teachers for a student of ``dataset``.
+
+    Raises:
+        DataError: no finished run, other classes or another order of them, trained on grey pictures where the student's
+            are RGB, or on rows that the student's protocol keeps for the test.
+    """
+    return [_teacher(path, dataset) for path in paths]
+
+
+def with_teacher(student: keras.Model, teachers: Sequence[keras.Model]) -> keras.Model:
+    """Return a model from the student's input to its logits and, behind them, the mean of the teachers' logits.
+
+    Output float32 ``(n, 2 · classes)``. The teachers run as in inference and are not trained; one whose input has
+    another size gets the pictures resized (bilinear, antialiased). Only the student's weights are trainable.
+    """
+    (pictures,) = student.inputs
+    size = tuple(pictures.shape[1:3])
+    logits = []
+    for number, teacher in enumerate(teachers):
+        teacher.trainable = False
+        seen = pictures
+        wanted = tuple(teacher.inputs[0].shape[1:3])
+        if wanted != size:
+            options = {"interpolation": "bilinear", "antialias": True, "dtype": "float32"}
+            seen = keras.layers.Resizing(*wanted, **options, name=f"teacher_{number}_pictures")(pictures)
+        logits.append(InMode(teacher, training=False, name=f"teacher_{number}")(seen))
+    mean = logits[0] if len(logits) == 1 else keras.layers.Average(dtype="float32")(logits)
+    outputs = [keras.ops.cast(student.outputs[0], "float32"), keras.ops.cast(keras.ops.stop_gradient(mean), "float32")]
+    return keras.Model(pictures, keras.ops.concatenate(outputs, axis=-1), name="distillation")
+
+
+def supervision(dataset: str, recipe: Recipe, teachers: Iterable[Mapping[str, Any]]) -> str:
+    """Return in words what a run learned from: ``labels``, or what went beyond the data set's own labels.
+
+    Args:
+        dataset: the data set's name.
+        recipe: says whether votes were the targets.
+        teachers: their records; what they were trained with counts too.
+    """
+    own = VOTES if recipe.targets == "votes" else MAJORITY if dataset == "ferplus" else LABELS
+    through = sorted({words for record in teachers for words in _beyond(record)})
+    return own + "".join(f"; {words} through a teacher" for words in through)
+
+
+def _teacher(path: Path, dataset: Dataset) -> Teacher:
+    config = read_config(path)
+    name = config["name"]
+    if "metrics" not in config:
+        raise DataError(f"expected a finished run as teacher; {path} was broken off; go on with it by fit --resume")
+    if tuple(config["labels"]) != dataset.labels:
+        raise DataError(
+            f"expected a teacher with the classes {', '.join(dataset.labels)}; {path} has "
+            f"{', '.join(config['labels'])}; choose another --teacher"
+        )
+    if config["input"]["colour"] == "grey" and dataset.colour != "grey":
+        raise DataError(f"expected a teacher for RGB pictures; {path} knows grey ones; give --colour grey, or another")
+    theirs, ours = config["data"]["protocol"], dataset.protocol
+    if theirs.startswith("seed") != ours.startswith("seed"):
+        raise DataError(
+            f"expected a teacher that never saw the student's test pictures; {path} was trained under the protocol "
+            f"{theirs}, the student's is {ours}: their test parts differ; train both under one"
+        )
+    record = {
+        "name": name,
+        "backbone": config["backbone"],
+        "model_sha256": sha256_of(path / MODEL_FILE),
+        "data": {key: config["data"][key] for key in ("name", "protocol", "fingerprint")},
+        "supervision": config.get("supervision", LABELS),
+        "teachers": config.get("teachers", []),
+    }
+    return Teacher(load_run(path).model, record)
+
+
+def _beyond(record: Mapping[str, Any]) -> set[str]:
+    words = {part.removesuffix(" through a teacher") for part in record["supervision"].split("; ")}
+    return words - {LABELS} | {words for teacher in record["teachers"] for words in _beyond(teacher)}
