@@ -50,6 +50,7 @@ from edge.cli import OneLineCommand, command_line
 )
 @click.option("--calibration", default=1024, show_default=True, type=click.IntRange(1), help="Pictures for the ranges.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--without", multiple=True, metavar="RULE", help="Leave a lowering rule out; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N pictures of each part (for trials).")
 @click.option("--model-version", "version", default="1.0.0", show_default=True, help="Into the file's metadata.")
 @click.option("--licence", default="Apache-2.0", show_default=True, help="Into the file's metadata.")

@@ -126,12 +126,14 @@ def require_parity(parity: Parity) -> None:
 def require_sound(recipe: str, graph: Graph, inspection: Inspection) -> list[str]:
     """Refuses an int8 file that is not all int8 by channel with the fixed input; gives warnings for what is only slow.
 
+    A network with LayerNormalization keeps those in float.
+
     Raises:
-        CheckError: A float operator, a kernel with one scale for all channels, or another input scale.
+        CheckError: Another float operator, a kernel with one scale for all channels, or another input scale.
     """
     if recipe not in INT8_RECIPES:
         return []
-    if inspection.float_operators:
+    if inspection.float_operators and not has_float_islands(graph):
         raise CheckError(f"expected no float operator in {recipe}; came {_listed(inspection.float_operators)}")
     if inspection.tensor_kernels:
         raise CheckError(
@@ -147,6 +149,11 @@ def require_sound(recipe: str, graph: Graph, inspection: Inspection) -> list[str
     if outside:
         warnings.append(f"outside XNNPACK: {_listed(outside)}")
     return warnings
+
+
+def has_float_islands(graph: Graph) -> bool:
+    """Whether the int8 network has layers that stay in float: LayerNormalization (``convert.normalization``)."""
+    return any(node.kind == "layer_norm" for node in graph)
 
 
 def require_agreement(recipe: str, part: str, share: float, samples: int, decides: bool = True) -> list[str]:

@@ -40,6 +40,7 @@ class ConvertConfig:
         hard_share: Weight of the true labels beside the float network's probabilities, 0..1.
         calibration: Training pictures that start the ranges.
         seed: Of order, augmentation and bootstrap.
+        without: Lowering rules to leave out, so that their worth can be measured.
         limit: Only the first pictures of each part (for trials).
         version: Of the model, into its metadata.
         licence: Of the model, into its metadata.
@@ -64,6 +65,7 @@ class ConvertConfig:
     hard_share: float = 0.0
     calibration: int = 1024
     seed: int = 0
+    without: tuple[str, ...] = ()
     limit: int | None = None
     version: str = "1.0.0"
     licence: str = "Apache-2.0"

@@ -45,7 +45,7 @@ def emit(graph: Graph, wrap: Wrap | None = None, entry: Any = None) -> Any:
         used = layer if wrap is None else wrap(layer, node)
         tensors[node.name] = used(feeds[0] if len(feeds) == 1 else feeds)
         if node.weights:
-            layer.set_weights([node.weights["kernel"], node.weights["bias"]])
+            layer.set_weights(list(node.weights.values()))
     return tf_keras.Model(picture, tensors[graph.output], name="lowered")
 
 
@@ -53,7 +53,7 @@ def with_trained_weights(graph: Graph, model: Any) -> Graph:
     """The graph with the kernels and biases of a model that ``emit`` made of it (as is, or wrapped by tfmot)."""
     layers = {layer.name.removeprefix("quant_"): layer for layer in model.layers}
     for node in graph:
-        if node.weights:
+        if "kernel" in node.weights:
             graph = graph.put(node.with_weights(**_kernel_and_bias(layers[node.name])))
     return graph
 
@@ -137,6 +137,32 @@ def _reshape(node: Node) -> Any:
     return layers.Reshape(node.shape, name=node.name)
 
 
+def _layer_norm(node: Node) -> Any:
+    from convert.normalization import ChannelNorm
+
+    return ChannelNorm(node.attributes["epsilon"], plain=not node.weights, name=node.name)
+
+
+def _max_pool(node: Node) -> Any:
+    from tf_keras import layers
+
+    keys = node.attributes
+    return layers.MaxPooling2D(keys["window"], keys["strides"], keys["padding"], name=node.name)
+
+
+def _average_pool(node: Node) -> Any:
+    from tf_keras import layers
+
+    keys = node.attributes
+    return layers.AveragePooling2D(keys["window"], keys["strides"], keys["padding"], name=node.name)
+
+
+def _concatenate(node: Node) -> Any:
+    from tf_keras import layers
+
+    return layers.Concatenate(name=node.name)
+
+
 def _zero_pad(node: Node) -> Any:
     from tf_keras import layers
 
@@ -146,10 +172,14 @@ def _zero_pad(node: Node) -> Any:
 EMITTERS: dict[str, Callable[[Node], Any]] = {
     "activation": _activation,
     "add": _add,
+    "average_pool": _average_pool,
+    "concatenate": _concatenate,
     "conv2d": _conv2d,
     "dense": _dense,
     "depthwise": _depthwise,
     "global_average_pool": _global_average_pool,
+    "layer_norm": _layer_norm,
+    "max_pool": _max_pool,
     "multiply": _multiply,
     "reshape": _reshape,
     "zero_pad": _zero_pad,

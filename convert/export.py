@@ -42,18 +42,16 @@ def export_float(graph: Graph, model: Any, recipe: str) -> bytes:
     return _convert(converter)
 
 
-def export_int8(graph: Graph, model: Any) -> bytes:
+def export_int8(graph: Graph, snapped: Any) -> bytes:
     """The all-integer flatbuffer of a calibrated (and fine-tuned) fake-quant model; uint8 output at scale 1/256.
 
     Args:
         graph: For the input shape.
-        model: Of ``convert.quantization.fake_quantize``, its ranges set.
+        snapped: Of ``convert.quantization.for_export``.
     """
     import tensorflow as tf
 
-    from convert.quantization import UNIT_RANGE, for_export
-
-    snapped = for_export(graph, model)
+    from convert.quantization import UNIT_RANGE
 
     def serve(picture: Any) -> Any:
         probabilities = tf.nn.softmax(snapped(picture, training=False))

@@ -39,21 +39,49 @@ class Parity:
 
 
 def randomize(model: Any, seed: int = 0) -> None:
-    """Draws all weights of a Keras 3 model anew, at magnitudes that keep the activations moderate through the depth."""
+    """Draws all weights of a Keras 3 model anew, at magnitudes that keep the activations moderate through the depth.
+
+    The moving statistics of batch norms are those of random pictures: with drawn ones, a deep residual network with
+    squeeze-and-excite grows by the block until rounding alone moves its logits.
+    """
     generator = np.random.default_rng(seed)
-    for variable in model.weights:
-        name, shape = variable.path.rsplit("/", 1)[-1], tuple(variable.shape)
-        if name == "kernel":
-            depthwise = len(shape) == 4 and shape[-1] == 1 and shape[2] > 1
-            fan_in = np.prod(shape[:2]) if depthwise else np.prod(shape[:-1])
-            values = generator.normal(0, np.sqrt(2 / fan_in), shape)
-        elif name in ("gamma", "moving_variance", "variance"):
-            values = generator.uniform(0.5, 1.5, shape)
-        elif name in ("bias", "beta", "moving_mean", "mean"):
-            values = generator.normal(0, 0.2, shape)
-        else:
-            continue
-        variable.assign(values.astype(np.float32))
+    for variable in model.trainable_variables:
+        variable.assign(_drawn(variable.path.rsplit("/", 1)[-1], tuple(variable.shape), generator))
+    _settle_batch_norms(model, generator)
+
+
+def patchwork(count: int, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Random pictures uint8 [count, height, width, 3] of 4x4 patches, from faint to full contrast.
+
+    Unlike noise by pixel, which averages out to the same deep features for every picture.
+    """
+    height, width, channels = shape
+    coarse = generator.uniform(0, 256, (count, 4, 4, channels)) * generator.uniform(0.1, 1, (count, 1, 1, 1))
+    rows, columns = np.arange(height) * 4 // height, np.arange(width) * 4 // width
+    return np.asarray(coarse[:, rows][:, :, columns], np.uint8)
+
+
+def _drawn(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Values for one trainable variable; what is no kernel and no offset is a factor, such as LayerScale's."""
+    if name == "kernel":
+        depthwise = len(shape) == 4 and shape[-1] == 1 and shape[2] > 1
+        fan_in = np.prod(shape[:2]) if depthwise else np.prod(shape[:-1])
+        return generator.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
+    if name in ("bias", "beta"):
+        return generator.normal(0, 0.2, shape).astype(np.float32)
+    return generator.uniform(0.5, 1.5, shape).astype(np.float32)
+
+
+def _settle_batch_norms(model: Any, generator: np.random.Generator) -> None:
+    """Sets the moving statistics of all batch norms to those of one batch of random pictures."""
+    norms = [layer for layer in model._flatten_layers() if type(layer).__name__ == "BatchNormalization"]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    if norms:
+        model(patchwork(64, model.inputs[0].shape[1:], generator).astype(np.float32), training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def compare(keras_model: Any, graph: Graph, lowered: Any, pictures: np.ndarray) -> Parity:

@@ -50,8 +50,8 @@ class ChannelQuantizer(Quantizer):
         return {"axis": self.axis}
 
 
-def snap_kernel(kernel: np.ndarray, axis: int) -> np.ndarray:
-    """The kernel that ``ChannelQuantizer(axis)`` gives, float32 of the same shape, worked out in numpy.
+def snap_kernel(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """The kernel that ``ChannelQuantizer(axis)`` gives, float32 of the same shape, and its scales float32 [channels].
 
     The exported network holds these values as constants: TFLiteConverter derives the same scale (largest magnitude /
     127) for each channel from them. It cannot read the fake-quant operator of a depthwise kernel: folding the reshape
@@ -61,7 +61,8 @@ def snap_kernel(kernel: np.ndarray, axis: int) -> np.ndarray:
     others = tuple(index for index in range(kernel.ndim) if index != axis)
     largest = np.maximum(np.abs(kernel).max(axis=others, keepdims=True), np.float32(1e-8))
     scale = largest / np.float32(127)
-    return np.asarray(np.clip(np.round(kernel / scale), -127, 127) * scale, np.float32)
+    snapped = np.clip(np.round(kernel / scale), -127, 127) * scale
+    return np.asarray(snapped, np.float32), np.asarray(scale.reshape(-1), np.float32)
 
 
 class RangeQuantizer(Quantizer):

@@ -14,7 +14,7 @@ import numpy as np
 from convert.graph import INPUT, Graph, Node
 
 Parts = list[tuple[str, dict[str, Any], dict[str, np.ndarray]]]
-ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "silu", "softmax")
+ACTIVATIONS = ("gelu", "linear", "relu", "relu6", "sigmoid", "silu", "softmax")
 
 
 class UnsupportedLayerError(ValueError):
@@ -135,12 +135,15 @@ def _bias(layer: Any, size: int) -> np.ndarray:
 
 
 def _convolution(layer: Any, path: str) -> Parts:
-    _require(layer.groups == 1, path, "a convolution of one group", f"{layer.groups} groups")
     _require(layer.data_format == "channels_last", path, "channels_last", layer.data_format)
     kernel = _array(layer.kernel)
+    by_channel = layer.groups > 1 and layer.groups == kernel.shape[3] and kernel.shape[2] == 1
+    _require(layer.groups == 1 or by_channel, path, "one group, or one a channel", f"{layer.groups} groups")
     settings = {"strides": tuple(layer.strides), "padding": layer.padding, "dilation": tuple(layer.dilation_rate)}
     weights = {"kernel": kernel, "bias": _bias(layer, kernel.shape[-1])}
-    return [("conv2d", settings, weights), *_activation_parts(layer.activation, path)]
+    if by_channel:
+        weights["kernel"] = kernel.transpose(0, 1, 3, 2)
+    return [("depthwise" if by_channel else "conv2d", settings, weights), *_activation_parts(layer.activation, path)]
 
 
 def _depthwise(layer: Any, path: str) -> Parts:
@@ -168,6 +171,22 @@ def _batch_norm(layer: Any, path: str) -> Parts:
     return [("affine", {}, {"scale": scale.astype(np.float32), "offset": offset.astype(np.float32)})]
 
 
+def _layer_norm(layer: Any, path: str) -> Parts:
+    axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
+    rank = len(layer.input.shape)
+    _require(axis in (-1, rank - 1, (-1,), (rank - 1,)), path, "normalization over the last axis", layer.axis)
+    _require(not getattr(layer, "rms_scaling", False), path, "a LayerNormalization that subtracts the mean", "RMS")
+    channels = layer.input.shape[-1]
+    scale = _array(layer.gamma) if layer.scale else np.ones(channels, np.float32)
+    offset = _array(layer.beta) if layer.center else np.zeros(channels, np.float32)
+    return [("layer_norm", {"epsilon": float(layer.epsilon)}, {"scale": scale, "offset": offset})]
+
+
+def _layer_scale(layer: Any, path: str) -> Parts:
+    scale = _array(layer.gamma).reshape(-1)
+    return [("affine", {}, {"scale": scale, "offset": np.zeros_like(scale)})]
+
+
 def _rescaling(layer: Any, path: str) -> Parts:
     scale, offset = np.asarray(layer.scale, np.float32), np.asarray(layer.offset, np.float32)
     return [("affine", {}, {"scale": scale.reshape(-1), "offset": offset.reshape(-1)})]
@@ -192,6 +211,20 @@ def _pooling(layer: Any, path: str) -> Parts:
     return [("global_average_pool", {"keepdims": bool(layer.keepdims)}, {})]
 
 
+def _window(kind: str) -> Callable[[Any, str], Parts]:
+    def read_pooling(layer: Any, path: str) -> Parts:
+        _require(layer.data_format == "channels_last", path, "channels_last", layer.data_format)
+        settings = {"window": tuple(layer.pool_size), "strides": tuple(layer.strides), "padding": layer.padding}
+        return [(kind, settings, {})]
+
+    return read_pooling
+
+
+def _concatenate(layer: Any, path: str) -> Parts:
+    _require(layer.axis in (-1, 3), path, "concatenation of channels", f"axis {layer.axis}")
+    return [("concatenate", {}, {})]
+
+
 def _zero_padding(layer: Any, path: str) -> Parts:
     (top, bottom), (left, right) = layer.padding
     return [("zero_pad", {"padding": ((int(top), int(bottom)), (int(left), int(right)))}, {})]
@@ -210,7 +243,9 @@ READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Activation": lambda layer, path: _activation_parts(layer.activation, path) or [("identity", {}, {})],
     "ActivityRegularization": _plain("identity"),
     "Add": _plain("add"),
+    "AveragePooling2D": _window("average_pool"),
     "BatchNormalization": _batch_norm,
+    "Concatenate": _concatenate,
     "Conv2D": _convolution,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise,
@@ -219,6 +254,9 @@ READERS: dict[str, Callable[[Any, str], Parts]] = {
     "GaussianNoise": _plain("identity"),
     "GlobalAveragePooling2D": _pooling,
     "Identity": _plain("identity"),
+    "LayerNormalization": _layer_norm,
+    "LayerScale": _layer_scale,
+    "MaxPooling2D": _window("max_pool"),
     "Multiply": _plain("multiply"),
     "Normalization": _normalization,
     "ReLU": _relu,
@@ -226,5 +264,6 @@ READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Reshape": _plain("reshape"),
     "Softmax": _softmax,
     "SpatialDropout2D": _plain("identity"),
+    "StochasticDepth": _plain("identity"),
     "ZeroPadding2D": _zero_padding,
 }

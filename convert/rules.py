@@ -1,12 +1,13 @@
-"""The rewriting rules of the lowering, each exact in real arithmetic: one function a rule, with the reason for it.
+"""The rewriting rules of the lowering, each exact in real arithmetic but one: a function a rule, and its reason.
 
 Between ``convert.reading`` and ``convert.emission``. ``lower`` applies them in the order of the table; a rule leaves
-alone what it does not know. Measurements behind them: int8 networks through XNNPACK on ai-edge-litert 2.3.0.
+alone what it does not know. The approximate one is for int8 networks alone, which are calibrated and fine-tuned after
+it. Measurements behind them: int8 networks through XNNPACK on ai-edge-litert 2.3.0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,34 +17,54 @@ from convert.reading import UnsupportedLayerError
 
 WEIGHTED = ("conv2d", "depthwise", "dense")
 FUSED_ACTIVATIONS = ("relu", "relu6")
+MOST_TAPS = 25
+"""XNNPACK has no depthwise micro-kernel for more: a 7x7 in int8 takes 100 times as long as a 5x5."""
+SILU_SLOPE = 1.702
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A named rewriting of the graph and why it is there."""
+    """A named rewriting of the graph and why it is there; an exact one changes no output."""
 
     name: str
     reason: str
     apply: Callable[[Graph], Graph]
+    exact: bool = True
 
 
 RULES: dict[str, Rule] = {}
 
 
-def rule(name: str, reason: str) -> Callable[[Callable[[Graph], Graph]], Callable[[Graph], Graph]]:
+def rule(name: str, reason: str, exact: bool = True) -> Callable[[Callable[[Graph], Graph]], Callable[[Graph], Graph]]:
     """Enters the function below it into ``RULES`` at the next place."""
 
     def register(function: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
-        RULES[name] = Rule(name, reason, function)
+        RULES[name] = Rule(name, reason, function, exact)
         return function
 
     return register
 
 
-def lower(graph: Graph) -> tuple[Graph, list[str]]:
-    """The graph after all rules, and the names of the rules that changed it."""
+def lower(graph: Graph, *, approximate: bool = False, without: Collection[str] = ()) -> tuple[Graph, list[str]]:
+    """The graph after the rules, and the names of the rules that changed it.
+
+    Args:
+        graph: Of ``convert.reading``.
+        approximate: Whether the rules that are not exact are applied too.
+        without: Rules to leave out.
+
+    Raises:
+        ValueError: There is no rule of a name in ``without``.
+    """
+    unknown = sorted(set(without) - set(RULES))
+    if unknown:
+        raise ValueError(
+            f"expected rules out of {', '.join(RULES)} to leave out; came {', '.join(unknown)}; check --without"
+        )
     used = []
     for entry in RULES.values():
+        if entry.name in without or not (entry.exact or approximate):
+            continue
         lowered = entry.apply(graph)
         if lowered is not graph:
             used.append(entry.name)
@@ -91,13 +112,23 @@ def fold_input_affine(graph: Graph) -> Graph:
     step = float(scale[0])
     zero_point = float(-offset[0] / step)
     uniform = np.allclose(scale, scale[0], rtol=1e-6) and np.allclose(offset, offset[0], rtol=1e-6, atol=1e-7)
-    if not uniform or step <= 0 or abs(zero_point - round(zero_point)) > 1e-3 or not 0 <= round(zero_point) <= 255:
+    if uniform and step > 0 and abs(zero_point - round(zero_point)) <= 1e-3 and 0 <= round(zero_point) <= 255:
+        return replace(graph, input_scale=step, input_zero_point=round(zero_point))
+    readers = graph.consumers(INPUT)
+    if len(readers) != 1 or readers[0].kind != "conv2d" or readers[0].attributes["padding"] != "valid":
         raise UnsupportedLayerError(
-            f"expected pixels normalized by one scale and one whole zero point within 0..255, such as (x - 128) / 128; "
+            f"expected pixels normalized by one scale and one whole zero point within 0..255, such as (x - 128) / 128, "
+            f"or otherwise in front of one convolution that does not pad; "
             f"came scale {np.round(scale, 6).tolist()} and offset {np.round(offset, 6).tolist()} up to {path!r}; "
             "re-root the network on Rescaling(1/128, offset=-1) and train it so"
         )
-    return replace(graph, input_scale=step, input_zero_point=round(zero_point))
+    # x * scale + offset = (x - 128) / 128 * (128 scale) + (128 scale + offset), exact where nothing is padded.
+    stem = readers[0]
+    by_channel = (128 * scale)[:, None]
+    constant = (128 * scale + offset)[:, None]
+    bias = stem.weights["bias"] + (stem.weights["kernel"] * constant).sum(axis=(0, 1, 2))
+    graph = graph.put(stem.with_weights(kernel=stem.weights["kernel"] * by_channel, bias=bias))
+    return replace(graph, input_scale=1 / 128, input_zero_point=128)
 
 
 @rule("fold-affine", "BatchNormalization goes into the kernel before it, so that its folded channels get a scale each")
@@ -154,6 +185,38 @@ def _same_padding(node: Node, sizes: tuple[int, ...], axis: int) -> tuple[int, i
     return total // 2, total - total // 2
 
 
+@rule("crop-padding", "taps of a kernel that see nothing but padding cost time and file size: 5x5 on 2x2 maps is 3x3")
+def crop_padding_taps(graph: Graph) -> Graph:
+    """Crops a SAME-padded kernel to the taps that meet the picture, where SAME padding of the smaller one agrees."""
+    for node in graph:
+        if node.kind not in ("conv2d", "depthwise") or node.attributes["padding"] != "same":
+            continue
+        sizes = graph[node.inputs[0]].shape[:2]
+        rows, columns = (_taps_on_picture(node, sizes, axis) for axis in (0, 1))
+        kernel = node.weights["kernel"][rows, columns]
+        cropped = node.with_weights(kernel=kernel)
+        before = [
+            _same_padding(node, sizes, axis)[0] - taps.start * node.attributes["dilation"][axis]
+            for axis, taps in enumerate((rows, columns))
+        ]
+        agrees = [_same_padding(cropped, sizes, axis)[0] for axis in (0, 1)] == before
+        if agrees and kernel.size < node.weights["kernel"].size:
+            graph = graph.put(cropped)
+    return graph
+
+
+def _taps_on_picture(node: Node, sizes: tuple[int, ...], axis: int) -> slice:
+    """The taps along one axis that lie on the picture for at least one output, first to last; all, where none does."""
+    size, stride, dilation = sizes[axis], node.attributes["strides"][axis], node.attributes["dilation"][axis]
+    before, _ = _same_padding(node, sizes, axis)
+    positions = np.arange(-(-size // stride))[:, None] * stride - before
+    taps = np.arange(node.weights["kernel"].shape[axis])
+    on_picture = positions + taps * dilation
+    meets = ((on_picture >= 0) & (on_picture < size)).any(axis=0)
+    first, last = (taps[meets][0], taps[meets][-1]) if meets.any() else (taps[0], taps[-1])
+    return slice(int(first), int(last) + 1)
+
+
 @rule(
     "keepdims-pooling", "squeeze-excite's pooling and Reshape would emit SHAPE and PACK and cut the graph at each block"
 )
@@ -180,6 +243,45 @@ def dense_to_pointwise(graph: Graph) -> Graph:
     return graph
 
 
+@rule("fold-norm", "LayerNormalization's scale and offset go into the kernel after it: two float operators less each")
+def fold_norm(graph: Graph) -> Graph:
+    """Folds scale and offset into the one layer that reads them; a padded convolution would need them at its border."""
+    for node in graph:
+        if node.kind != "layer_norm" or not node.weights or not graph.is_private(node.name):
+            continue
+        reader = graph.consumers(node.name)[0]
+        if reader.kind not in ("conv2d", "dense") or reader.attributes.get("padding") == "same":
+            continue
+        kernel = reader.weights["kernel"].astype(np.float64)
+        inputs = tuple(range(kernel.ndim - 1))
+        bias = reader.weights["bias"] + (kernel * node.weights["offset"][:, None]).sum(axis=inputs)
+        graph = graph.put(reader.with_weights(kernel=kernel * node.weights["scale"][:, None], bias=bias))
+        graph = graph.put(replace(node, weights={}))
+    return graph
+
+
+@rule(
+    "scaled-silu",
+    "GELU(x) is nearly silu(1.702 x) / 1.702: int8 GELU runs outside XNNPACK, LOGISTIC and MUL inside",
+    exact=False,
+)
+def gelu_to_scaled_silu(graph: Graph) -> Graph:
+    """Replaces GELU between two layers with kernels, which take up the constants.
+
+    Source: Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", section 2.
+    """
+    for node in graph:
+        if node.kind != "activation" or node.attributes["function"] != "gelu" or not graph.is_private(node.name):
+            continue
+        before, after = graph[node.inputs[0]], graph.consumers(node.name)[0]
+        if before.kind not in WEIGHTED or after.kind not in WEIGHTED or not graph.is_private(before.name):
+            continue
+        scaled = {name: value * SILU_SLOPE for name, value in before.weights.items()}
+        graph = graph.put(before.with_weights(**scaled)).put(node.with_attributes(function="silu"))
+        graph = graph.put(after.with_weights(kernel=after.weights["kernel"] / SILU_SLOPE))
+    return graph
+
+
 @rule("split-silu", "swish is LOGISTIC and MUL, both int8 in XNNPACK; each gets its own scale")
 def split_silu(graph: Graph) -> Graph:
     """Replaces swish by a sigmoid and a product."""
@@ -189,6 +291,54 @@ def split_silu(graph: Graph) -> Graph:
             product = replace(node, kind="multiply", inputs=(*node.inputs, gate.name), attributes={})
             graph = graph.insert_before(gate, node.name).put(product)
     return graph
+
+
+@rule("split-depthwise", "XNNPACK has no depthwise micro-kernel past 25 taps: 7x7 is 21 + 14 + 14 taps, columns apart")
+def split_depthwise(graph: Graph) -> Graph:
+    """Replaces a large depthwise kernel by a sum of dilated ones, each of columns that lie alike about its centre.
+
+    7x7 is 7x3 at dilation 3 (columns -3, 0, 3), 7x2 at dilation 4 (-2, 2) and 7x2 at dilation 2 (-1, 1). SAME padding
+    puts each in its place, so that nothing is padded, cut or copied. The last sum takes the place of the layer.
+    """
+    for node in graph:
+        if node.kind != "depthwise" or not _is_splittable(node, graph[node.inputs[0]].shape[:2]):
+            continue
+        pieces = [_columns(node, index, columns) for index, columns in enumerate(_column_groups(node))]
+        for piece in pieces:
+            graph = graph.insert_before(piece, node.name)
+        total = pieces[0].name
+        for index, piece in enumerate(pieces[1:], start=1):
+            add = Node(f"{node.name}_sum{index}", "add", (total, piece.name), node.shape, path=node.path)
+            if index == len(pieces) - 1:
+                graph = graph.put(replace(add, name=node.name))
+            else:
+                graph = graph.insert_before(add, node.name)
+            total = add.name
+    return graph
+
+
+def _is_splittable(node: Node, sizes: tuple[int, ...]) -> bool:
+    height, width = node.weights["kernel"].shape[:2]
+    plain = (node.attributes["strides"], node.attributes["dilation"]) == ((1, 1), (1, 1))
+    fits = height * width > MOST_TAPS >= 2 * height and width % 2 == 1
+    return plain and fits and node.attributes["padding"] == "same"
+
+
+def _column_groups(node: Node) -> list[tuple[int, ...]]:
+    """Columns of the kernel, equally far apart and alike about its centre, at most ``MOST_TAPS`` taps each."""
+    height, width = node.weights["kernel"].shape[:2]
+    centre = width // 2
+    pairs = [(centre - far, centre + far) for far in range(centre, 0, -1)]
+    if 3 * height <= MOST_TAPS:
+        return [(pairs[0][0], centre, pairs[0][1]), *pairs[1:]]
+    return [(centre,), *pairs]
+
+
+def _columns(node: Node, index: int, columns: tuple[int, ...]) -> Node:
+    apart = columns[1] - columns[0] if len(columns) > 1 else 1
+    bias = node.weights["bias"] if index == 0 else np.zeros_like(node.weights["bias"])
+    piece = node.with_weights(kernel=node.weights["kernel"][:, list(columns)], bias=bias)
+    return replace(piece.with_attributes(dilation=(1, apart)), name=f"{node.name}_columns{index}")
 
 
 @rule("fuse-relu", "ReLU and ReLU6 run inside the layer before them: one output range instead of two")

@@ -7,7 +7,7 @@ import pytest
 
 from convert.checks import CheckError, require_parity
 from convert.emission import emit
-from convert.parity import compare, randomize
+from convert.parity import compare, patchwork, randomize
 from convert.reading import UnsupportedLayerError, read
 from convert.rules import fold_grey, lower
 from tests.convert.networks import SIDE, pictures, small_network
@@ -19,18 +19,92 @@ def built(name: str) -> Any:
     return build(name, height=32, width=32, classes=7)
 
 
-@pytest.mark.parametrize("backbone", ["efficientnet-lite0", "efficientnet-b0"])
-def test_backbones_keep_their_logits_on_randomized_weights(backbone: str) -> None:
-    model = built(backbone)
+SMALL_BACKBONES = ("efficientnet-lite0", "efficientnet-b0", "convnext-atto")
+LARGE_BACKBONES = ("efficientnetv2-b0", "convnext-tiny", "resnet50", "vgg16")
+KINDS = {
+    "input", "conv2d", "depthwise", "dense", "add", "multiply", "activation", "global_average_pool", "layer_norm",
+    "max_pool", "zero_pad", "average_pool", "concatenate",
+}  # fmt: skip
+
+
+def assert_same_logits(model: Any, side: int) -> Any:
+    """Randomizes, lowers and compares; returns the lowered graph."""
     randomize(model, seed=1)
     graph, _ = lower(read(model))
-    parity = compare(model, graph, emit(graph), pictures(8, 32))
+    parity = compare(model, graph, emit(graph), patchwork(8, (side, side, 3), np.random.default_rng(0)))
     assert parity.range > 0.1
     assert parity.relative <= 1e-4
     assert (graph.input_scale, graph.input_zero_point) == (1 / 128, 128)
-    assert {node.kind for node in graph} <= {
-        "input", "conv2d", "depthwise", "dense", "add", "multiply", "activation", "global_average_pool",
-    }  # fmt: skip
+    assert {node.kind for node in graph} <= KINDS
+    return graph
+
+
+@pytest.mark.parametrize("backbone", SMALL_BACKBONES)
+def test_backbones_keep_their_logits_on_randomized_weights(backbone: str) -> None:
+    assert_same_logits(built(backbone), 32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", LARGE_BACKBONES)
+def test_large_backbones_keep_their_logits_on_randomized_weights(backbone: str) -> None:
+    assert_same_logits(built(backbone), 32)
+
+
+def test_no_backbone_of_the_registry_is_left_out() -> None:
+    from train.backbones import BACKBONES
+
+    assert {*SMALL_BACKBONES, *LARGE_BACKBONES} == set(BACKBONES)
+
+
+def application(name: str, side: int, **settings: Any) -> Any:
+    """A network of keras.applications behind our normalization (or its own, inside), with seven logits."""
+    import keras
+
+    picture = keras.Input((side, side, 3))
+    own = settings.get("include_preprocessing", False)
+    x = picture if own else keras.layers.Rescaling(1 / 128, offset=-1)(picture)
+    body = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(side, side, 3), **settings)
+    return keras.Model(picture, keras.layers.Dense(7)(keras.layers.GlobalAveragePooling2D()(body(x))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("MobileNetV2", {}),
+        ("ResNet50V2", {}),
+        ("DenseNet121", {}),
+        ("ConvNeXtSmall", {"include_preprocessing": True}),  # its normalization by channel goes into the bare stem
+    ],
+)
+def test_further_families_keep_their_logits(name: str, settings: dict[str, Any]) -> None:
+    graph = assert_same_logits(application(name, 64, **settings), 64)
+    assert all(np.prod(node.weights["kernel"].shape[:2]) <= 25 for node in graph if node.kind == "depthwise")
+
+
+def test_gelu_is_kept_unless_approximate_rules_are_asked_for() -> None:
+    model = built("convnext-atto")
+    randomize(model)
+    exact, used = lower(read(model))
+    near, used_near = lower(read(model), approximate=True)
+    assert "scaled-silu" not in used
+    assert "scaled-silu" in used_near
+    pictures = patchwork(8, (32, 32, 3), np.random.default_rng(0))
+    assert compare(model, exact, emit(exact), pictures).relative <= 1e-4
+    apart = compare(model, near, emit(near), pictures).relative
+    assert 1e-4 < apart < 0.1
+
+
+def test_a_rule_left_out_changes_the_graph_but_not_the_logits() -> None:
+    model = built("convnext-atto")
+    randomize(model)
+    graph, used = lower(read(model), without=("split-depthwise",))
+    assert "split-depthwise" not in used
+    assert any(node.weights["kernel"].shape[:2] == (7, 7) for node in graph if node.kind == "depthwise")
+    pictures = patchwork(4, (32, 32, 3), np.random.default_rng(0))
+    assert compare(model, graph, emit(graph), pictures).relative <= 1e-4
+    with pytest.raises(ValueError, match=r"expected rules out of drop-identity, .* came gelu-away"):
+        lower(read(model), without=("gelu-away",))
 
 
 def test_every_weight_is_drawn() -> None:
@@ -125,8 +199,8 @@ def test_an_operation_outside_layers_is_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda layers: layers.Conv2D(6, 3, groups=3, name="c"), "expected a convolution of one group at 'c'; came 3"),
-        (lambda layers: layers.Conv2D(6, 3, activation="gelu", name="c"), "expected an activation out of .* came gelu"),
+        (lambda layers: layers.Conv2D(6, 3, groups=3, name="c"), "expected one group, or one a channel at 'c'; came 3"),
+        (lambda layers: layers.Conv2D(6, 3, activation="elu", name="c"), "expected an activation out of .* came elu"),
         (lambda layers: layers.ReLU(negative_slope=0.1, name="c"), "expected ReLU without slope"),
         (lambda layers: layers.ReLU(max_value=4, name="c"), "expected max_value None or 6 at 'c'; came 4"),
     ],

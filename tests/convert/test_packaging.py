@@ -17,7 +17,7 @@ from edge.errors import ModelFileError
 from edge.labels import EMOTIONS
 from edge.modelfile import parse_model
 from tests.convert.networks import SIDE, lowered_network, pictures
-from tests.convert.test_quantization import calibrated
+from tests.convert.test_quantization import ready
 
 CONTRACT = Contract(
     name="small",
@@ -40,7 +40,7 @@ CONTRACT = Contract(
 @pytest.fixture(scope="module")
 def flatbuffer() -> bytes:
     _, graph = lowered_network()
-    return export_int8(graph, calibrated(graph, pictures(32)))
+    return export_int8(graph, ready(graph, pictures(32)))
 
 
 @pytest.fixture(scope="module")

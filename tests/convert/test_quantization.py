@@ -22,6 +22,13 @@ def calibrated(graph: Graph, images: np.ndarray) -> Any:
     return model
 
 
+def ready(graph: Graph, images: np.ndarray) -> Any:
+    """Calibrated, with kernels and biases on their integer grids."""
+    from convert.quantization import for_export
+
+    return for_export(graph, calibrated(graph, images))
+
+
 def channels_500_apart(kind: str) -> Node:
     """A layer whose first output channel's weights are 500 times smaller than the other's."""
     generator = np.random.default_rng(0)
@@ -42,7 +49,7 @@ def test_a_channel_500_times_smaller_keeps_its_weights_in_int8(kind: str, axis: 
     came = ChannelQuantizer(axis)(tf.constant(kernel), True, {}).numpy()
     error = np.abs(np.moveaxis(came - kernel, axis, 0)[0]).max() / np.abs(np.moveaxis(kernel, axis, 0)[0]).max()
     assert error <= 0.5 / 127 * 1.001
-    np.testing.assert_allclose(snap_kernel(kernel, axis), came, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(snap_kernel(kernel, axis)[0], came, rtol=1e-5, atol=1e-9)
 
 
 def test_tfmots_own_depthwise_quantizer_wipes_that_channel_out() -> None:
@@ -74,7 +81,7 @@ def test_the_file_keeps_a_depthwise_channel_500_times_smaller_than_its_neighbour
     kernel = graph["depthwise"].weights["kernel"].copy()
     kernel[:, :, 0] /= 500 * np.abs(kernel[:, :, 0]).max() / np.abs(kernel).max()
     graph = graph.put(graph["depthwise"].with_weights(kernel=kernel))
-    interpreter = Interpreter(model_content=export_int8(graph, calibrated(graph, pictures(32))))
+    interpreter = Interpreter(model_content=export_int8(graph, ready(graph, pictures(32))))
     interpreter.allocate_tensors()
     operator = next(entry for entry in interpreter._get_ops_details() if entry["op_name"] == "DEPTHWISE_CONV_2D")
     index = int(operator["inputs"][1])
@@ -92,7 +99,7 @@ def test_the_input_range_is_fixed_at_1_128_whatever_the_pictures_hold() -> None:
 
     _, graph = lowered_network()
     dark = np.full((8, SIDE, SIDE, 3), 60, np.uint8)
-    found = inspect(export_int8(graph, calibrated(graph, dark)))
+    found = inspect(export_int8(graph, ready(graph, dark)))
     assert found.input == (1 / 128, 128)
     assert found.output == (1 / 256, 0)
 
@@ -176,3 +183,24 @@ def test_projection_gives_back_a_tied_kernel_and_ties_a_drifted_one() -> None:
     ratios = came / weights.reshape(1, 1, 3, 1)
     np.testing.assert_allclose(ratios[:, :, 0], ratios[:, :, 1], rtol=1e-5)
     np.testing.assert_allclose(ratios[:, :, 0], ratios[:, :, 2], rtol=1e-5)
+
+
+def test_a_bias_is_put_on_the_grid_of_input_scale_times_kernel_scale_and_the_file_holds_that() -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from convert.emission import with_trained_weights
+    from convert.export import export_int8
+
+    _, graph = lowered_network()
+    snapped = ready(graph, pictures(32))
+    interpreter = Interpreter(model_content=export_int8(graph, snapped))
+    interpreter.allocate_tensors()
+    details = {entry["index"]: entry for entry in interpreter.get_tensor_details()}
+    stem = next(entry for entry in interpreter._get_ops_details() if entry["op_name"] == "CONV_2D")
+    stored = interpreter.get_tensor(int(stem["inputs"][2]))
+    kernel_scales = details[int(stem["inputs"][1])]["quantization_parameters"]["scales"]
+    bias = with_trained_weights(graph, snapped)["stem"].weights["bias"]
+    steps = bias / (kernel_scales / 128)  # the input's scale is 1/128
+    np.testing.assert_allclose(steps, stored, atol=0.01)
+    before = graph["stem"].weights["bias"] / (kernel_scales / 128)
+    assert np.abs(before - np.round(before)).max() > 0.1  # it was off the grid

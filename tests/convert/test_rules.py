@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,15 +11,19 @@ from convert.rules import (
     LUMINANCE,
     RULES,
     affine_to_depthwise,
+    crop_padding_taps,
     dense_to_pointwise,
     drop_final_softmax,
     drop_identity,
     fold_affine,
     fold_grey,
     fold_input_affine,
+    fold_norm,
     fold_zero_padding,
     fuse_activation,
+    gelu_to_scaled_silu,
     keepdims_pooling,
+    split_depthwise,
     split_silu,
 )
 
@@ -45,7 +51,8 @@ def affine(name: str, feed: str, shape: tuple[int, ...], scale: np.ndarray, offs
 
 
 def test_every_rule_says_why_it_is_there() -> None:
-    assert len(RULES) == 10
+    assert len(RULES) == 14
+    assert [entry.name for entry in RULES.values() if not entry.exact] == ["scaled-silu"]
     assert all(len(entry.reason) > 20 for entry in RULES.values())
 
 
@@ -93,7 +100,9 @@ def test_two_normalizations_compose_in_order() -> None:
 )
 def test_a_normalization_without_a_whole_zero_point_is_refused(scale: np.ndarray, offset: np.ndarray) -> None:
     with pytest.raises(UnsupportedLayerError, match=r"expected pixels normalized .* up to 'norm'; re-root"):
-        fold_input_affine(chain(affine("norm", "input", (4, 4, 3), scale, offset), convolution(feed="norm")))
+        fold_input_affine(
+            chain(affine("norm", "input", (4, 4, 3), scale, offset), convolution(feed="norm", padding="same"))
+        )
 
 
 def test_batch_norm_goes_into_kernel_and_bias() -> None:
@@ -130,6 +139,175 @@ def test_padding_folds_only_where_it_equals_same(padding: tuple[tuple[int, int],
     graph = fold_zero_padding(chain(pad, convolution(feed="pad", strides=(2, 2))))
     assert ("pad" not in graph.nodes) is folds
     assert (graph["conv"].attributes["padding"] == "same") is folds
+
+
+def test_a_normalization_by_channel_goes_into_a_stem_that_does_not_pad() -> None:
+    # pixel * s + o = u * (128 s) + (128 s + o) with u = (pixel - 128) / 128
+    norm = affine("norm", "input", (4, 4, 3), array(1 / 64, 1 / 32, 1 / 16), array(1, 2, 3))
+    stem = convolution(feed="norm", channels=1)
+    graph = fold_input_affine(chain(norm, stem))
+    assert (graph.input_scale, graph.input_zero_point) == (1 / 128, 128)
+    old, new = stem.weights["kernel"], graph["conv"].weights["kernel"]
+    np.testing.assert_allclose(new, old * array(2, 4, 8).reshape(1, 1, 3, 1))
+    constants = array(2 + 1, 4 + 2, 8 + 3)
+    assert graph["conv"].weights["bias"] == pytest.approx(1 + (old.sum(axis=(0, 1))[:, 0] * constants).sum())
+    padded = convolution(feed="norm", padding="same")
+    with pytest.raises(UnsupportedLayerError, match="in front of one convolution that does not pad"):
+        fold_input_affine(chain(norm, padded))
+
+
+def norm(name: str, feed: str, shape: tuple[int, ...], scale: np.ndarray, offset: np.ndarray) -> Node:
+    return Node(name, "layer_norm", (feed,), shape, {"epsilon": 1e-6}, {"scale": scale, "offset": offset}, name)
+
+
+def test_scale_and_offset_of_a_norm_go_into_the_kernel_that_alone_reads_it() -> None:
+    dense = Node("dense", "dense", ("norm",), (1,), {}, {"kernel": array(5, 7)[:, None], "bias": array(11)})
+    graph = fold_norm(chain(norm("norm", "input", (2,), array(2, 3), array(1, -1)), dense))
+    assert graph["dense"].weights["kernel"].tolist() == [[10], [21]]
+    assert graph["dense"].weights["bias"].tolist() == [11 + 5 - 7]
+    assert not graph["norm"].weights
+
+
+def test_a_norm_keeps_its_scale_before_padding_and_where_two_layers_read_it() -> None:
+    first = norm("norm", "input", (4, 4, 3), array(2, 3, 4), array(1, 1, 1))
+    padded = chain(first, convolution(feed="norm", padding="same"))
+    assert fold_norm(padded) is padded
+    shared = chain(first, convolution("a", feed="norm"), convolution("b", feed="norm"))
+    assert fold_norm(shared) is shared
+    alone = chain(first, convolution(feed="norm"))
+    assert not fold_norm(alone)["norm"].weights
+
+
+def test_gelu_between_kernels_becomes_a_silu_whose_slope_the_kernels_take_up() -> None:
+    gelu = Node("gelu", "activation", ("conv",), (2, 2, 2), {"function": "gelu"}, path="gelu")
+    after = Node("dense", "dense", ("gelu",), (1,), {}, {"kernel": array(1, 2)[:, None], "bias": array(3)})
+    graph = gelu_to_scaled_silu(chain(convolution(), gelu, after))
+    before = convolution().weights
+    np.testing.assert_allclose(graph["conv"].weights["kernel"], before["kernel"] * 1.702, rtol=1e-6)
+    np.testing.assert_allclose(graph["conv"].weights["bias"], before["bias"] * 1.702, rtol=1e-6)
+    assert graph["gelu"].attributes["function"] == "silu"
+    np.testing.assert_allclose(graph["dense"].weights["kernel"], array(1, 2)[:, None] / 1.702, rtol=1e-6)
+    assert graph["dense"].weights["bias"].tolist() == [3]
+    # 1.702 * x * sigmoid(1.702 * x) / 1.702 at x = 1 is 0.8458; GELU(1) is 0.8413.
+    assert 1 / (1 + np.exp(-1.702)) == pytest.approx(0.8413, abs=0.005)
+
+
+def test_gelu_without_a_kernel_on_both_sides_stays() -> None:
+    gelu = Node("gelu", "activation", ("conv",), (2, 2, 2), {"function": "gelu"}, path="gelu")
+    pooled = Node("pool", "global_average_pool", ("gelu",), (2,), {"keepdims": False})
+    graph = chain(convolution(), gelu, pooled)
+    assert gelu_to_scaled_silu(graph) is graph
+
+
+def test_a_7x7_kernel_becomes_21_14_and_14_taps_of_columns_about_its_centre() -> None:
+    whole = depthwise(8, 7)
+    graph = split_depthwise(chain(whole, size=8))
+    pieces = [node for node in graph if node.kind == "depthwise"]
+    rows = whole.weights["kernel"][:, :, 0, 0]
+    for piece, columns, apart in zip(pieces, ([0, 3, 6], [1, 5], [2, 4]), (3, 4, 2), strict=True):
+        assert piece.weights["kernel"][:, :, 0, 0].tolist() == rows[:, columns].tolist()
+        assert piece.attributes["dilation"] == (1, apart)
+    assert [node.inputs for node in graph if node.kind == "add"] == [
+        ("dw_columns0", "dw_columns1"),
+        ("dw_sum1", "dw_columns2"),
+    ]
+    assert graph.output == "dw"
+
+
+def test_the_pieces_of_a_large_kernel_add_up_to_it_and_its_bias_counts_once() -> None:
+    picture = np.random.default_rng(0).normal(size=(8, 8))
+    for side in (7, 9, 11):
+        whole = depthwise(8, side)
+        whole = whole.with_weights(bias=array(1, 1, 1))
+        graph = split_depthwise(chain(whole, size=8))
+        pieces = [node for node in graph if node.kind == "depthwise"]
+        assert all(np.prod(piece.weights["kernel"].shape[:2]) <= 25 for piece in pieces)
+        total = sum(same_by_hand(picture, piece) for piece in pieces)
+        np.testing.assert_allclose(total, same_by_hand(picture, whole), atol=1e-9)
+        assert sum(piece.weights["bias"][0] for piece in pieces) == 1
+
+
+@pytest.mark.parametrize(("side", "stride", "dilation"), [(5, 1, 1), (7, 2, 1), (7, 1, 2), (6, 1, 1), (13, 1, 1)])
+def test_a_kernel_that_fits_or_cannot_be_split_so_stays(side: int, stride: int, dilation: int) -> None:
+    graph = chain(depthwise(16, side, stride, dilation), size=16)
+    assert split_depthwise(graph) is graph
+
+
+def depthwise(size: int, side: int, stride: int = 1, dilation: int = 1) -> Node:
+    """A depthwise kernel of three channels whose taps are numbered 1, 2, 3 ... on a SAME-padded square map."""
+    taps = np.arange(1, side * side + 1, dtype=np.float32).reshape(side, side, 1, 1)
+    settings = {"strides": (stride, stride), "padding": "same", "dilation": (dilation, dilation)}
+    weights = {"kernel": np.repeat(taps, 3, axis=2), "bias": np.zeros(3, np.float32)}
+    out = -(-size // stride)
+    return Node("dw", "depthwise", ("input",), (out, out, 3), settings, weights, "dw")
+
+
+def test_a_5x5_kernel_on_a_2x2_map_keeps_the_3x3_taps_that_meet_the_map() -> None:
+    graph = crop_padding_taps(chain(depthwise(2, 5), size=2))
+    kept = graph["dw"].weights["kernel"][:, :, 0, 0]
+    assert kept.tolist() == [[7, 8, 9], [12, 13, 14], [17, 18, 19]]
+    assert graph["dw"].attributes["padding"] == "same"
+
+
+def test_a_3x3_kernel_on_one_pixel_keeps_its_centre() -> None:
+    assert crop_padding_taps(chain(depthwise(1, 3), size=1))["dw"].weights["kernel"].tolist() == [[[[5]] * 3]]
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "stride", "dilation"),
+    # 4x4 at stride 2 pads (1, 2): all five taps are read. 3x3: the corners reach two away. Dilation 1 on 4x4 alike.
+    [(4, 5, 2, 1), (3, 5, 1, 1), (2, 3, 1, 1), (4, 5, 1, 1), (3, 3, 1, 2)],
+)
+def test_a_kernel_whose_every_tap_meets_the_map_stays(size: int, side: int, stride: int, dilation: int) -> None:
+    graph = chain(depthwise(size, side, stride, dilation), size=size)
+    assert crop_padding_taps(graph) is graph
+
+
+def test_even_kernels_and_strides_crop_to_what_is_read() -> None:
+    # 6 taps at stride 3 on 2: one output at rows -2..3, whose taps 2 and 3 are read.
+    whole = crop_padding_taps(chain(depthwise(2, 6, 3), size=2))
+    assert whole["dw"].weights["kernel"][:, :, 0, 0].tolist() == [[15, 16], [21, 22]]
+    # 6 taps at stride 2 on 3: outputs start at rows -2 and 0, so the last tap is never read.
+    assert crop_padding_taps(chain(depthwise(3, 6, 2), size=3))["dw"].weights["kernel"].shape == (5, 5, 3, 1)
+
+
+def test_a_crop_that_same_padding_cannot_express_is_left_out() -> None:
+    # 8 taps at dilation 3 on 8 are padded by 10, so that taps 1 to 5 meet the map. Five taps are padded by 6, not by
+    # the 7 = 10 - 3 that would keep them in place.
+    graph = chain(depthwise(8, 8, dilation=3), size=8)
+    assert crop_padding_taps(graph) is graph
+    valid = chain(depthwise(2, 2).with_attributes(padding="valid"), size=2)
+    assert crop_padding_taps(valid) is valid
+
+
+def same_by_hand(picture: np.ndarray, node: Node) -> np.ndarray:
+    """One channel of a SAME-padded depthwise convolution, tap by tap."""
+    taps = node.weights["kernel"][:, :, 0, 0]
+    stride, dilations = node.attributes["strides"][0], node.attributes["dilation"]
+    size = len(picture)
+    out = -(-size // stride)
+    top, left = (
+        max((out - 1) * stride + (side - 1) * dilation + 1 - size, 0) // 2
+        for side, dilation in zip(taps.shape, dilations, strict=True)
+    )
+    result = np.zeros((out, out))
+    for row, column, y, x in np.ndindex(out, out, *taps.shape):
+        at = (row * stride + y * dilations[0] - top, column * stride + x * dilations[1] - left)
+        if min(at) >= 0 and max(at) < size:
+            result[row, column] += taps[y, x] * picture[at]
+    return result
+
+
+def test_a_cropped_kernel_computes_the_same_for_every_size_stride_and_dilation() -> None:
+    picture = np.random.default_rng(0).normal(size=(4, 4))
+    cropped = 0
+    for size, side, stride, dilation in itertools.product((1, 2, 3, 4), (1, 2, 3, 5, 6), (1, 2, 3), (1, 2)):
+        node = depthwise(size, side, stride, dilation)
+        lowered = crop_padding_taps(chain(node, size=size))["dw"]
+        cropped += lowered is not node
+        patch = picture[:size, :size]
+        np.testing.assert_allclose(same_by_hand(patch, lowered), same_by_hand(patch, node), atol=1e-9)
+    assert cropped > 30
 
 
 def test_pooling_and_reshape_become_one_pooling_that_keeps_its_dimensions() -> None:
