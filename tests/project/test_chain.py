@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 QUICKER = {
     "python -m train fit": "--size 32 --head-epochs 1 --epochs 1 --quiet",
+    "python -m train throughput": "--size 32 --batch 4 --steps 1 --warmup 1 --rounds 2",
     "python -m convert": "--steps 2 --calibration 14 --quiet",
     "fer-edge benchmark latency": "--pairs 3 --warmup 1",
 }
@@ -141,6 +142,8 @@ def test_the_chain_leaves_its_products(walk: Walk) -> None:
     for name in (
         "runs/lite0/model.keras",
         "runs/lite0/run.json",
+        "runs/student/model.keras",
+        "throughput.json",
         "exports/lite0-float32.tflite",
         "exports/lite0-qat-int8.tflite",
         "exports/lite0-qat-int8.json",
