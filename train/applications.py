@@ -8,7 +8,9 @@ order); ours all see u = (pixel − 128) / 128. With pixel = 128 u + 128 the fir
 A BatchNormalization right after it takes the shift instead where the convolution has no bias. That is exact wherever
 the kernel lies on the picture. Where it meets zero padding, zero meant ImageNet's mean colour (124, 116, 104) and now
 means mid-grey (128, 128, 128): our network gives what the application's own convolution gives for the picture framed
-in mid-grey. Only ConvNeXt's stem is unpadded, so only ConvNeXt is exact up to the border.
+in mid-grey. Only ConvNeXt's stem is unpadded, so only ConvNeXt is exact up to the border. What the border leaves over
+was measured with random weights at 64 pixels, as the largest difference of a pooled feature in percent of their range:
+EfficientNet-B0 3.0, ResNet-50 1.4, VGG-16 0.3; without folding 20, 99 and 99.
 
 | backbone | its pixels in pretraining | here |
 |---|---|---|

@@ -69,8 +69,9 @@ def parity(run: Path, dataset: Dataset) -> dict[str, Any]:
     """Compare another backend's model with the logits that it gave there, relative to their spread."""
     theirs = np.load(run / DRAWN_FOLDER / LOGITS_FILE)
     ours = predict_logits(load_model(run / DRAWN_FOLDER / MODEL_FILE), dataset.part("validation").images)
-    spread = float(np.ptp(theirs, axis=0).min())  # over the pictures
-    return {"parity": run.name, "spread": spread, "difference": float(np.abs(ours - theirs).max() / spread)}
+    full = np.ptp(theirs)
+    between_pictures, difference = np.ptp(theirs, axis=0).max() / full, np.abs(ours - theirs).max() / full
+    return {"parity": run.name, "between_pictures": float(between_pictures), "difference": float(difference)}
 
 
 def _leave_drawn(model: keras.Model, images: np.ndarray, folder: Path) -> None:

@@ -20,7 +20,7 @@ from train.backbones import BACKBONES
 
 pytestmark = pytest.mark.slow
 BACKENDS = ("tensorflow", "jax")
-TOLERANCE = 1e-4  # of the logits' spread over the pictures
+TOLERANCE = 1e-4  # of the logits' range
 # Keras imports TensorFlow where it is installed, whatever its backend; other backends find none here.
 START = """
 import sys
@@ -47,7 +47,7 @@ def _require(package: str) -> None:
 
 def _process(root: Path, backend: str, *folders: Path) -> Rows:
     command = [sys.executable, "-c", START, backend, *map(str, folders)]
-    # Two steps do not repay an optimizing compiler.
+    # Two steps do not repay an optimizing compiler; without one each backend takes 2.5 to 3 minutes of CPU time.
     environment = os.environ | {"KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -90,7 +90,7 @@ def test_backbone_is_fitted_evaluated_and_reloaded(name: str, backend: str, rows
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_model_of_tensorflow_gives_the_same_logits_under_jax(name: str, under_jax: Rows) -> None:
     [row] = [row for row in under_jax if row.get("parity") == name]
-    assert row["spread"] > 0.01  # the logits tell pictures apart
+    assert row["between_pictures"] > 100 * TOLERANCE  # else a network that ignores its input would pass
     assert row["difference"] < TOLERANCE
 
 
