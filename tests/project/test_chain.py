@@ -26,6 +26,7 @@ from tests.project.readme import commands
 ROOT = Path(__file__).resolve().parents[2]
 USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 QUICKER = {
+    "python -m train fit fer2013 --data fer2013.csv --recipe modern": "--size 32 --epochs 1 --quiet",
     "python -m train fit": "--size 32 --head-epochs 1 --epochs 1 --quiet",
     "python -m train throughput": "--size 32 --batch 4 --steps 1 --warmup 1 --rounds 2",
     "python -m convert": "--steps 2 --calibration 14 --quiet",
