@@ -158,9 +158,3 @@ def to_rgb(pictures: np.ndarray) -> np.ndarray:
         return pictures
     count, height, width = pictures.shape
     return cv2.cvtColor(pictures.reshape(count * height, width), cv2.COLOR_GRAY2RGB).reshape(count, height, width, 3)
-
-
-def device_coefficients(matrices: np.ndarray, source: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
-    """Return float32 ``(n, 8)``: the coefficients a0…a2, b0…b2, 0, 0 of ``keras.ops.image.affine_transform``."""
-    maps = to_pixels(matrices, source, target).reshape(len(matrices), 6)
-    return np.concatenate([maps, np.zeros((len(matrices), 2))], axis=1).astype(np.float32)

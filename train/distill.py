@@ -19,11 +19,11 @@ import keras
 from edge.errors import DataError
 from edge.files import sha256_of
 from train.datasets import Dataset
+from train.exposure import LABELS
 from train.modes import InMode
 from train.recipes import Recipe
 from train.runs import MODEL_FILE, load_run, read_config
 
-LABELS = "labels"
 VOTES = "FER+ votes"
 MAJORITY = "FER+ majority labels"
 

@@ -23,6 +23,7 @@ from train.runs import CONFIG_FILE, SCHEMA, STATE_FILE, read_config, write_confi
 
 if TYPE_CHECKING:
     from train.distill import Teacher
+    from train.state import Progress
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
     teachers = load_teachers(config.teacher, dataset)
     run_json = _run_json(config, recipe, dataset, teachers, count)
     if config.resume:
-        _check_same_teachers(config, run_json)
+        _check_same_setting(config, run_json)
     config.out.mkdir(parents=True, exist_ok=True)
     if not config.resume:
         write_config(config.out, run_json)
@@ -238,6 +239,8 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
         f"{run_json['backbone']} on {dataset.name} ({dataset.protocol}), backend {keras.backend.backend()}, "
         f"{count} device{'s' if count > 1 else ''}, {run_json['precision']}; learns from {run_json['supervision']}"
     )
+    for note in dataset.notes:
+        click.echo(note)
     click.echo(describe(recipe))
     progress = train_run(
         config.out,
@@ -252,23 +255,23 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
         tensorboard=config.tensorboard,
         verbose=not config.quiet,
     )
-    _finish(config, run_json, dataset, progress.rows, progress.seconds)
+    _finish(config, recipe, run_json, dataset, progress)
 
 
-def _finish(
-    config: FitConfig, run_json: dict[str, Any], dataset: Dataset, rows: list[dict[str, Any]], seconds: float
-) -> None:
+def _finish(config: FitConfig, recipe: Recipe, run_json: dict[str, Any], dataset: Dataset, progress: Progress) -> None:
     from train.evaluate import evaluate_run, keep_evaluation
     from train.metrics import class_table
     from train.plots import plot_history
     from train.runs import load_run
 
-    plot_history(rows, config.out / "curves.png")
+    curves = config.out / "curves.png"
+    plot_history(progress.rows, curves, monitor=recipe.monitor, ema=recipe.ema > 0, title=config.out.name)
     run = load_run(config.out)
     result = evaluate_run(run, dataset, "validation")
     keep_evaluation(config.out, result, list(dataset.labels))
     write_config(
-        config.out, run_json | {"metrics": {result["part"]: result["single_view"]}, "seconds": round(seconds, 1)}
+        config.out,
+        run_json | {"metrics": {result["part"]: result["single_view"]}, "seconds": round(progress.seconds, 1)},
     )
     click.echo(class_table(result["single_view"]))
     figures = result["single_view"]
@@ -313,7 +316,7 @@ def _check_same(config: FitConfig, recipe: Recipe) -> None:
         )
 
 
-def _check_same_teachers(config: FitConfig, run_json: dict[str, Any]) -> None:
+def _check_same_setting(config: FitConfig, run_json: dict[str, Any]) -> None:
     kept = read_config(config.out)
     if kept.get("backend", run_json["backend"]) != run_json["backend"]:
         raise DataError(
@@ -404,6 +407,7 @@ def _run_json(
             "roles": dict(dataset.roles),
             "counts": dataset.counts(),
             "removed": dict(dataset.removed),
+            "notes": list(dataset.notes),
             **votes,
         },
         "supervision": supervision(dataset.name, recipe, records),
