@@ -13,10 +13,10 @@ from convert.rules import fold_grey, lower
 from tests.convert.networks import SIDE, pictures, small_network
 
 
-def built(name: str) -> Any:
+def built(name: str, side: int = 32) -> Any:
     from train.backbones import build
 
-    return build(name, height=32, width=32, classes=7)
+    return build(name, height=side, width=side, classes=7)
 
 
 SMALL_BACKBONES = ("efficientnet-lite0", "efficientnet-b0", "convnext-atto")
@@ -28,7 +28,11 @@ KINDS = {
 
 
 def assert_same_logits(model: Any, side: int) -> Any:
-    """Randomizes, lowers and compares; returns the lowered graph."""
+    """Randomizes, lowers and compares; returns the lowered graph.
+
+    At 64 pixels: on the 1x1 maps of 32, batch norms of random networks see too few values to hold squeeze-and-excite
+    back, and rounding alone grows to a thousandth of the logits' range (tried with EfficientNetV2-B0).
+    """
     randomize(model, seed=1)
     graph, _ = lower(read(model))
     parity = compare(model, graph, emit(graph), patchwork(8, (side, side, 3), np.random.default_rng(0)))
@@ -41,13 +45,13 @@ def assert_same_logits(model: Any, side: int) -> Any:
 
 @pytest.mark.parametrize("backbone", SMALL_BACKBONES)
 def test_backbones_keep_their_logits_on_randomized_weights(backbone: str) -> None:
-    assert_same_logits(built(backbone), 32)
+    assert_same_logits(built(backbone, 64), 64)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", LARGE_BACKBONES)
 def test_large_backbones_keep_their_logits_on_randomized_weights(backbone: str) -> None:
-    assert_same_logits(built(backbone), 32)
+    assert_same_logits(built(backbone, 64), 64)
 
 
 def test_no_backbone_of_the_registry_is_left_out() -> None:
