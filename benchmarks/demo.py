@@ -27,13 +27,6 @@ TRAINING = (
 )  # fmt: skip
 FINE_TUNING = ("--epochs", "2")
 PAIRS = 100
-# glibc keeps freed memory: TensorFlow hands it back at every step and faults it in again, a quarter of the CPU's time
-# of a fit with small batches (two epochs: 27 s in the kernel without these, 4 s with them).
-HEAP = {
-    "MALLOC_TOP_PAD_": str(1 << 28),
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
-}
 
 
 def steps(out: Path) -> list[tuple[str, list[str]]]:
@@ -108,7 +101,7 @@ def _program(words: list[str]) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"} | HEAP | os.environ
+    return {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"} | os.environ
 
 
 def _empty(out: Path) -> None:

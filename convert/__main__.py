@@ -16,6 +16,7 @@ import click
 from convert.config import INTENDED_USE, NOT_FOR, ConvertConfig
 from convert.export import RECIPES, quiet
 from edge.cli import OneLineCommand, command_line
+from train.devices import keep_heap
 
 
 @click.command(cls=OneLineCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,4 +87,5 @@ def settle_frameworks() -> None:
 
 
 if __name__ == "__main__":
+    keep_heap()
     main(prog_name="python -m convert")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from convert.graph import Graph
+from train.calibration import softmax
 
 RECIPES = ("float32", "float16", "dynamic-int8", "ptq-int8", "qat-int8")
 INT8_RECIPES = ("ptq-int8", "qat-int8")
@@ -103,6 +104,5 @@ def quiet() -> Iterator[None]:
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, float32."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+    """Softmax over the last axis, float32, of logits [n, classes]."""
+    return np.asarray(softmax(logits), np.float32)

@@ -62,6 +62,8 @@ class Augment:
 
 
 NONE = Augment()
+TTA_VIEWS = ("none", "flip", "crops")
+"""Kinds of test-time augmentation; ``train.predict.views`` says what each looks at."""
 
 
 def draw_matrices(augment: Augment, rng: np.random.Generator, count: int) -> np.ndarray:

@@ -7,14 +7,14 @@ import numpy as np
 
 from edge.errors import DataError
 from edge.preprocess import fit
-from train.augment import compose, shrink_to, warp
+from train.augment import TTA_VIEWS, compose, shrink_to, warp
 from train.calibration import softmax
+from train.devices import kinds
 
 __all__ = ["TTA_VIEWS", "accelerated", "predict", "predict_logits", "predict_views", "softmax", "uses_xla", "views"]
 
 BATCH = 256
 CROP_SHIFT = 0.05
-TTA_VIEWS = ("none", "flip", "crops")
 
 
 def views(tta: str) -> np.ndarray:
@@ -66,8 +66,7 @@ def uses_xla() -> bool:
 
 def accelerated() -> bool:
     """Return whether the backend computes on a GPU or TPU."""
-    kinds = {str(device).split(":")[0].lower() for device in keras.distribution.list_devices()}
-    return bool(kinds - {"cpu"})
+    return bool(kinds() - {"cpu"})
 
 
 def _logits(model: keras.Model, images: np.ndarray, matrix: np.ndarray) -> np.ndarray:

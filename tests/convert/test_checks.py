@@ -10,6 +10,7 @@ from convert.checks import (
     agreement,
     as_uint8_output,
     compare,
+    float_operators_astray,
     is_chance,
     require_agreement,
     require_parity,
@@ -104,3 +105,27 @@ def test_parity_at_the_tolerance_holds_and_above_does_not() -> None:
     require_parity(Parity(1e-3, 10, 1e-4, 8))
     with pytest.raises(CheckError, match=r"came 1\.10e-04"):
         require_parity(Parity(1.1e-3, 10, 1.1e-4, 8))
+
+
+def test_float_operators_are_allowed_as_far_as_the_normalizations_account_for_them() -> None:
+    norm = Node("norm", "layer_norm", ("input",), (8, 8, 3), {"epsilon": 1e-6})
+    graph = Graph({**GRAPH.nodes, "norm": norm}, "norm", 1 / 128, 128)
+    one = {"ADD": 1, "DEQUANTIZE": 2, "MEAN": 1, "MUL": 2, "QUANTIZE": 1, "RSQRT": 1, "SUB": 1}
+    assert float_operators_astray(graph, one) == {}
+    assert require_sound("qat-int8", graph, dataclasses.replace(SOUND, float_operators=one)) == []
+    assert float_operators_astray(graph, one | {"RSQRT": 2, "CONV_2D": 1}) == {"RSQRT": 1, "CONV_2D": 1}
+    with pytest.raises(CheckError, match=r"expected no float operator in qat-int8; came 1 CONV_2D$"):
+        require_sound("qat-int8", graph, dataclasses.replace(SOUND, float_operators=one | {"CONV_2D": 1}))
+    assert float_operators_astray(GRAPH, one) == one
+
+
+def test_the_less_divergent_state_scores_higher_even_where_it_is_less_accurate() -> None:
+    from convert.conversion import _validation_figures
+
+    labels = np.array([0, 1])
+    goal = np.array([[0.6, 0.4], [0.55, 0.45]])  # the float network has the second wrong
+    near = _validation_figures(np.log(goal), goal, labels)
+    far = _validation_figures(np.log(np.array([[0.9, 0.1], [0.1, 0.9]])), goal, labels)
+    assert far["accuracy"] > near["accuracy"]
+    assert near["score"] > far["score"]
+    assert near["divergence"] == pytest.approx(0, abs=1e-6)

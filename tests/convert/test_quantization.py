@@ -204,3 +204,55 @@ def test_a_bias_is_put_on_the_grid_of_input_scale_times_kernel_scale_and_the_fil
     np.testing.assert_allclose(steps, stored, atol=0.01)
     before = graph["stem"].weights["bias"] / (kernel_scales / 128)
     assert np.abs(before - np.round(before)).max() > 0.1  # it was off the grid
+
+
+def small_convnext() -> Any:
+    """Four stages of one block each, 8 filters, at 64 pixels: maps of 16, 8, 4 and 2."""
+    import keras
+
+    from convert.parity import randomize
+    from train.convnext import Size, convnext
+
+    picture = keras.Input((64, 64, 3))
+    x = convnext(keras.layers.Rescaling(1 / 128, offset=-1)(picture), Size((1, 1, 1, 1), (8, 8, 8, 8)), 0.0)
+    model = keras.Model(picture, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
+    randomize(model)
+    return model
+
+
+def test_convnext_is_one_partition_in_int8_whose_only_float_operators_are_its_normalizations() -> None:
+    from convert.checks import as_uint8_output, require_sound
+    from convert.conversion import predict
+    from convert.export import export_int8, probabilities
+    from convert.inspection import inspect
+    from convert.parity import patchwork
+    from convert.reading import read
+    from convert.rules import lower
+
+    graph, used = lower(read(small_convnext()), approximate=True)
+    assert {"crop-padding", "fold-norm", "split-depthwise", "scaled-silu"} <= set(used)
+    images = patchwork(64, (64, 64, 3), np.random.default_rng(0))
+    snapped = ready(graph, images)
+    content = export_int8(graph, snapped)
+    found = inspect(content)
+    assert found.partitions == 1
+    assert found.float_operators["RSQRT"] == sum(node.kind == "layer_norm" for node in graph) == 8
+    assert require_sound("qat-int8", graph, found) == []
+    assert "GELU" not in found.operators
+    expected = as_uint8_output(probabilities(predict(snapped, graph, images)))
+    came = rows_of(content, images)
+    assert np.abs(came - expected).mean() < 0.02 < expected.std()
+
+
+def rows_of(content: bytes, images: np.ndarray) -> np.ndarray:
+    """Probabilities float32 [n, classes] of a bare flatbuffer with a uint8 output of scale 1/256."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    rows = []
+    for image in images:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0] / np.float32(256))
+    return np.array(rows, np.float32)

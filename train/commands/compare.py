@@ -11,19 +11,11 @@ import click
 
 from edge.errors import DataError
 from edge.files import write_atomically
-from train.commands.evaluate import TTA, default_protocol, disclosed, figures_text, find_own, gain_text, under
+from train.commands.evaluate import default_protocol, disclosed, figures_text, find_own, gain_text, under
+from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, load
 
 SIGNIFICANCE = 0.05
-TTA_OPTION = click.option(
-    "--tta",
-    is_flag=False,
-    flag_value="flip",
-    default="none",
-    show_default=True,
-    type=click.Choice(TTA),
-    help="Test-time augmentation for all runs; alone it means flip.",
-)
 
 
 @click.command()
@@ -33,7 +25,7 @@ TTA_OPTION = click.option(
 @click.option("--data", type=click.Path(path_type=Path), help="Where the data set lies.")
 @click.option("--part", default="test", show_default=True, help="Official part name or role (validation, test).")
 @click.option("--protocol", type=click.Choice(PROTOCOLS), help="Default: the runs' own.")
-@TTA_OPTION
+@tta_option
 @click.option("--allow-leaks", is_flag=True, help="Compare also where a run was trained on the pictures.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to write; default: in RUN_B's evaluations.")
 def compare(
@@ -80,7 +72,7 @@ def compare(
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), help="Where the runs' data set lies.")
 @click.option("--part", default="test", show_default=True, type=click.Choice(("validation", "test")))
-@TTA_OPTION
+@tta_option
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to write; default: in the first run's evaluations.")
 def protocols(runs: tuple[Path, ...], data: Path | None, part: str, tta: str, out: Path | None) -> None:
     """Set a data set's protocols side by side: one run for each, fitted under it."""

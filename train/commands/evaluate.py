@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
+from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
 from train.exposure import LABELS, is_own, own_dataset
 
 DEFAULT_PROTOCOL = "official-dedup"
-TTA = ("none", "flip", "crops")
 
 
 @click.command()
@@ -26,15 +26,7 @@ TTA = ("none", "flip", "crops")
     type=click.Choice(PROTOCOLS),
     help=f"Default: the run's own on its own data, {DEFAULT_PROTOCOL} on another data set.",
 )
-@click.option(
-    "--tta",
-    is_flag=False,
-    flag_value="flip",
-    default="none",
-    show_default=True,
-    type=click.Choice(TTA),
-    help="Test-time augmentation; alone it means flip.",
-)
+@tta_option
 @click.option(
     "--run-data",
     type=click.Path(path_type=Path),

@@ -1,10 +1,21 @@
-"""What every command of ``python -m train`` takes beside its own options."""
+"""Options that several commands of ``python -m train`` share."""
 
 from __future__ import annotations
 
 import click
 
+from train.augment import TTA_VIEWS
 from train.devices import BACKENDS, choose_backend
+
+tta_option = click.option(
+    "--tta",
+    is_flag=False,
+    flag_value="flip",
+    default="none",
+    show_default=True,
+    type=click.Choice(TTA_VIEWS),
+    help="Test-time augmentation; alone it means flip.",
+)
 
 
 def with_backend(command: click.Command) -> click.Command:
