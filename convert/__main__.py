@@ -50,6 +50,12 @@ from train.devices import keep_heap
     "--hard-share", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Weight of true labels."
 )
 @click.option("--calibration", default=1024, show_default=True, type=click.IntRange(1), help="Pictures for the ranges.")
+@click.option(
+    "--accuracy-budget",
+    type=click.FloatRange(0),
+    metavar="POINTS",
+    help="Keep the costliest layers of an int8 file in float until it drops by no more on the validation part.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--without", multiple=True, metavar="RULE", help="Leave a lowering rule out; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N pictures of each part (for trials).")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import comb
 from typing import Any
 
@@ -13,15 +13,11 @@ import numpy as np
 
 from convert.config import AGREEMENT_FLOOR
 from convert.export import INT8_RECIPES
-from convert.graph import Graph
+from convert.graph import FLOAT_KINDS, Graph
 from convert.inspection import CONVERSIONS, Inspection
 from convert.parity import Parity
 from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, per_class, weighted_f1
 
-# What one ChannelNorm becomes at most, the conversions around it among them.
-FLOAT_OPERATORS_OF_A_NORM = {
-    "ADD": 2, "DEQUANTIZE": 2, "MEAN": 2, "MUL": 3, "QUANTIZE": 1, "RSQRT": 1, "SUB": 1,
-}  # fmt: skip
 FEW_PICTURES = 1000  # below it, agreement is judged with its chance
 
 
@@ -127,19 +123,24 @@ def require_parity(parity: Parity) -> None:
         )
 
 
-def require_sound(recipe: str, graph: Graph, inspection: Inspection) -> list[str]:
+def require_sound(recipe: str, graph: Graph, inspection: Inspection, kept: Collection[str] = frozenset()) -> list[str]:
     """Refuses an int8 file that is not all int8 by channel with the fixed input; gives warnings for what is only slow.
 
-    A network with LayerNormalization keeps those in float.
+    Args:
+        recipe: Of the file.
+        graph: The lowered network; its normalizations compute in float.
+        inspection: Of the file.
+        kept: Layers that were to stay in float (``convert.budget``).
 
     Raises:
-        CheckError: Another float operator, a kernel with one scale for all channels, or another input scale.
+        CheckError: Another layer in float, a kernel with one scale for all channels, or another input scale.
     """
     if recipe not in INT8_RECIPES:
         return []
-    astray = float_operators_astray(graph, inspection.float_operators)
+    allowed = {node.name for node in graph if node.kind in FLOAT_KINDS} | set(kept)
+    astray = [layer for layer in inspection.float_layers if layer not in allowed]
     if astray:
-        raise CheckError(f"expected no float operator in {recipe}; came {_listed(astray)}")
+        raise CheckError(f"expected no float operator in {recipe}; came {', '.join(astray)}")
     if inspection.tensor_kernels:
         raise CheckError(
             f"expected kernels quantized by channel; came one scale for {', '.join(inspection.tensor_kernels)}"
@@ -154,18 +155,6 @@ def require_sound(recipe: str, graph: Graph, inspection: Inspection) -> list[str
     if outside:
         warnings.append(f"outside XNNPACK: {_listed(outside)}")
     return warnings
-
-
-def float_operators_astray(graph: Graph, found: dict[str, int]) -> dict[str, int]:
-    """The float operators of a file that its network's normalizations (``convert.normalization``) do not account for.
-
-    Args:
-        graph: The lowered network.
-        found: Float operators of the file, how many of each, by name.
-    """
-    norms = sum(node.kind == "layer_norm" for node in graph)
-    allowed = {name: norms * each for name, each in FLOAT_OPERATORS_OF_A_NORM.items()}
-    return {name: count - allowed.get(name, 0) for name, count in found.items() if count > allowed.get(name, 0)}
 
 
 def require_agreement(recipe: str, part: str, share: float, samples: int, decides: bool = True) -> list[str]:

@@ -39,6 +39,8 @@ class ConvertConfig:
         learning_rate: Highest rate of the fine-tuning, as a share of each channel's largest weight.
         hard_share: Weight of the true labels beside the float network's probabilities, 0..1.
         calibration: Training pictures that start the ranges.
+        accuracy_budget: Largest drop of an int8 file on the validation part, in points; its costliest layers stay in
+            float until it fits. None keeps none.
         seed: Of order, augmentation and bootstrap.
         without: Lowering rules to leave out, so that their worth can be measured.
         limit: Only the first pictures of each part (for trials).
@@ -64,6 +66,7 @@ class ConvertConfig:
     learning_rate: float = 2e-4
     hard_share: float = 0.0
     calibration: int = 1024
+    accuracy_budget: float | None = None
     seed: int = 0
     without: tuple[str, ...] = ()
     limit: int | None = None

@@ -12,7 +12,6 @@ import math
 import resource
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from convert.reading import read
 from convert.rules import RULES, fold_grey, lower
 from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
 from convert.temperature import fold_temperature
+from edge.contract import Contract
 from edge.errors import DataError
 from edge.files import sha256_of, write_atomically
 from edge.modelfile import parse_model
@@ -40,6 +40,7 @@ from train.calibration import calibration_error, fit_temperature, temperature_ef
 
 SCHEMA = 1
 PARITY_PICTURES = 64
+SENSITIVITY_PICTURES = 128
 TIES_WARNED = 0.01
 EVALUATION_BATCH = 64
 
@@ -75,6 +76,23 @@ class Work:
     def logits(self, model: Any, part: Pictures) -> np.ndarray:
         """Logits float32 [n, classes] of a tf_keras model for a part."""
         return predict(model, self.graph, part.images)
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """One recipe's network as a file, not yet checked.
+
+    Attributes:
+        flatbuffer: Without metadata.
+        reference: tf_keras model that the file must agree with.
+        kept: Layers that an accuracy budget keeps in float.
+        facts: For the report, of the budget.
+    """
+
+    flatbuffer: bytes
+    reference: Any
+    kept: frozenset[str] = frozenset()
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def convert(config: ConvertConfig, command: list[str], progress: Progress) -> list[Path]:
@@ -158,15 +176,11 @@ def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
         tuned = _finetuned(work, fake_quant)
     fine_tuned_at = time.perf_counter()
     if recipe in INT8_RECIPES:
-        from convert.quantization import for_export
-
-        reference = for_export(work.int8_graph, fake_quant)
-        flatbuffer = export_int8(work.int8_graph, reference)
+        exported = _integer(work, recipe, fake_quant)
     else:
-        reference = work.float_model
-        flatbuffer = export_float(work.graph, work.float_model, recipe)
+        exported = Exported(export_float(work.graph, work.float_model, recipe), work.float_model)
     exported_at = time.perf_counter()
-    report, content = _checked(work, recipe, flatbuffer, reference)
+    report, content = _checked(work, recipe, exported)
     if tuned is not None:
         report["qat"] = dataclasses.asdict(tuned)
     report["seconds"] = {
@@ -185,6 +199,54 @@ def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
     for warning in report["warnings"]:
         work.progress.say(f"warning: {recipe}: {warning}")
     return path
+
+
+def _integer(work: Work, recipe: str, fake_quant: Any) -> Exported:
+    """The int8 file of the calibrated or fine-tuned network, with layers in float where a budget asks for it."""
+    from convert.budget import choose
+    from convert.islands import with_islands
+    from convert.quantization import for_export
+    from convert.sensitivity import Probe, sensitivity
+
+    graph, budget = work.int8_graph, work.config.accuracy_budget
+    base = export_int8(graph, for_export(graph, fake_quant))
+    if budget is None:
+        return Exported(*with_islands(graph, fake_quant, base, ()))
+    probe, validation = Probe(graph, fake_quant), work.parts[0]
+    chosen = normalize(_calibration_pictures(work)[:SENSITIVITY_PICTURES], graph)
+    with work.progress.bar("sensitivity", len(probe.roundings)) as advance:
+        roundings = sensitivity(probe, chosen, advance)
+    pictures_seen = normalize(validation.images, graph)
+    right = _share_right(work.logits(work.float_model, validation), validation)
+
+    def drop_of_network(kept: frozenset[str]) -> float:
+        return 100 * (right - _share_right(probe.with_float(kept, pictures_seen), validation))
+
+    def drop_of_file(kept: frozenset[str]) -> float:
+        content = package(with_islands(graph, fake_quant, base, kept)[0], _contract(work, recipe))
+        with work.progress.bar(f"{recipe}, {len(kept)} layers in float", len(validation.images)) as advance:
+            return 100 * (right - _share_right(checks.run_file(content, validation.images, advance), validation))
+
+    choice = choose(graph, roundings, drop_of_network, drop_of_file, budget)
+    work.progress.say(
+        f"{recipe} drops {choice.drop_points:+.2f} points on {validation.name} (budget {budget:g}) with "
+        f"{len(choice.kept)} layers in float" + (f": {', '.join(choice.kept)}" if choice.kept else "")
+    )
+    facts = {
+        "sensitivity": [dataclasses.asdict(rounding) for rounding in roundings],
+        "budget": {"points": budget, "part": validation.name, "pictures": len(chosen)}
+        | {"left_out": choice.left_out, "drop_points": choice.drop_points, "tried": list(choice.tried)},
+        "kept_in_float": list(choice.kept),
+    }
+    return Exported(*with_islands(graph, fake_quant, base, choice.kept), frozenset(choice.kept), facts)
+
+
+def _share_right(rows: np.ndarray, part: Pictures) -> float:
+    return float((rows.argmax(axis=1) == part.labels).mean())
+
+
+def _contract(work: Work, recipe: str, metrics: tuple[dict[str, Any], ...] = ()) -> Contract:
+    return report_of.contract(work.source, work.config, recipe, work.facts["versions"], metrics)
 
 
 def predict(model: Any, graph: Graph, images: np.ndarray) -> np.ndarray:
@@ -269,13 +331,12 @@ def _validation_figures(logits: np.ndarray, goal: np.ndarray, labels: np.ndarray
     return {"score": -divergence, "accuracy": accuracy, "divergence": divergence}
 
 
-def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tuple[dict[str, Any], bytes]:
+def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any], bytes]:
     """The report of one recipe and the whole file, all checks passed."""
     seed, names = work.config.seed, work.source.labels
-    described_as = partial(report_of.contract, work.source, work.config, recipe, work.facts["versions"])
-    content = package(flatbuffer, described_as())
+    content = package(exported.flatbuffer, _contract(work, recipe))
     inspection = inspect(content)
-    warnings = checks.require_sound(recipe, work.graph, inspection)
+    warnings = checks.require_sound(recipe, work.int8_graph, inspection, exported.kept)
     compared: dict[str, Any] = {}
     for part in work.parts:
         with work.progress.bar(f"{recipe} on {part.name}", len(part.images)) as advance:
@@ -283,7 +344,7 @@ def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tupl
         compared[part.name] = checks.compare(
             probabilities(work.logits(work.float_model, part)), came, part.labels, names, seed
         )
-        expected = probabilities(work.logits(reference, part))
+        expected = probabilities(work.logits(exported.reference, part))
         share = checks.agreement(checks.as_uint8_output(expected) if recipe in INT8_RECIPES else expected, came)
         if recipe in (*INT8_RECIPES, "float32"):
             warnings += checks.require_agreement(
@@ -296,7 +357,7 @@ def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tupl
         compared[part.name]["ece"] = calibration_error(came, part.labels)
         work.progress.say(report_of.line(recipe, part.name, compared[part.name]))
     rows = tuple(report_of.metric(work.dataset, work.config, name, compared[name]["file"]) for name in compared)
-    content = package(flatbuffer, described_as(rows))
+    content = package(exported.flatbuffer, _contract(work, recipe, rows))
     parse_model(content)
     report = {
         "schema": SCHEMA,
@@ -308,6 +369,7 @@ def _checked(work: Work, recipe: str, flatbuffer: bytes, reference: Any) -> tupl
         **work.facts,
         "inspection": dataclasses.asdict(inspection),
         "parts": compared,
+        **exported.facts,
         "warnings": warnings,
     }
     return report, content

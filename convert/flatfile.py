@@ -6,6 +6,7 @@ bias; as they are all zero, they share one vector a length here, which saves a t
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import flatbuffers
@@ -15,6 +16,7 @@ from convert.export import quiet
 
 IDENTIFIER = b"TFL3"
 WEIGHT_ALIGNMENT_BYTES = 16
+_LAYER = re.compile(r"lowered/(?:quant_)?([^/;]+)/")
 
 
 class SharingBuilder(flatbuffers.Builder):
@@ -33,6 +35,15 @@ class SharingBuilder(flatbuffers.Builder):
         if key not in self._written:
             self._written[key] = int(super().CreateNumpyVector(x))
         return self._written[key]
+
+
+def layer_of(tensor: str) -> str | None:
+    """The lowered network's layer that a tensor of an exported file belongs to, None for none.
+
+    TFLiteConverter names a tensor after all that it fused, the layer that ends it first.
+    """
+    found = _LAYER.match(tensor)
+    return found[1] if found else None
 
 
 def unpack(content: bytes) -> Any:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 INPUT = "input"
+FLOAT_KINDS = ("layer_norm",)
+"""Kinds that compute in float in every int8 file (``convert.normalization``)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from convert.flatfile import layer_of
+
 DELEGATE = "DELEGATE"
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 KERNEL_OPERATORS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
@@ -26,6 +28,8 @@ class Inspection:
         partitions: How many pieces XNNPACK runs.
         outside: Operators that XNNPACK does not run, by name.
         float_operators: Operators with a float tensor among their inputs or outputs, by name.
+        float_layers: Layers with an operator that computes in float (conversions are not counted), sorted; an operator
+            that belongs to none is named itself.
         tensor_kernels: Layers whose int8 kernel has one scale for several output channels, by tensor name.
         input: scale and zero point of the input, 0.0 and 0 if it has none.
         output: scale and zero point of the output.
@@ -35,6 +39,7 @@ class Inspection:
     partitions: int
     outside: dict[str, int]
     float_operators: dict[str, int]
+    float_layers: tuple[str, ...]
     tensor_kernels: tuple[str, ...]
     input: tuple[float, int]
     output: tuple[float, int]
@@ -54,12 +59,17 @@ def inspect(content: bytes) -> Inspection:
     partitions = [entry for entry in details if entry["op_name"] == DELEGATE]
     tensors = {entry["index"]: entry for entry in interpreter.get_tensor_details()}
     inside = _inside(operators, partitions)
+    floats = [entry for entry in operators if _is_float(entry, tensors)]
+    computing = [entry for entry in floats if entry["op_name"] not in CONVERSIONS]
     outside = [entry["op_name"] for position, entry in enumerate(operators) if position not in inside]
     return Inspection(
         operators=_count(entry["op_name"] for entry in operators),
         partitions=len(partitions),
         outside=_count(outside),
-        float_operators=_count(entry["op_name"] for entry in operators if _is_float(entry, tensors)),
+        float_operators=_count(entry["op_name"] for entry in floats),
+        float_layers=tuple(
+            sorted({layer_of(str(tensors[int(e["outputs"][0])]["name"])) or e["op_name"] for e in computing})
+        ),
         tensor_kernels=_tensor_kernels(operators, tensors),
         input=_scale(interpreter.get_input_details()[0]),
         output=_scale(interpreter.get_output_details()[0]),

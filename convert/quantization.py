@@ -6,7 +6,7 @@ has no rule for Multiply, quantizes depthwise kernels as one tensor and learns t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_schem
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import Quantizer
 
 from convert.emission import emit, with_trained_weights
-from convert.graph import INPUT, Graph, Node
+from convert.graph import FLOAT_KINDS, INPUT, Graph, Node
 from convert.normalization import ChannelNorm
 from convert.quantizers import ChannelQuantizer, FixedQuantizer, RangeQuantizer, snap_kernel
 
@@ -113,6 +113,10 @@ class TableScheme(QuantizeScheme):
 def config_of(node: Node, kernels: bool = True) -> LayerConfig | None:
     """The quantization of one layer by its kind; None where it keeps its input's scale (reshape, padding).
 
+    Args:
+        node: Of a lowered graph.
+        kernels: Whether its kernel is quantized.
+
     Raises:
         ValueError: The table has no row for that kind.
     """
@@ -137,7 +141,7 @@ def input_range(graph: Graph) -> tuple[float, float]:
     return -zero_point * step, (255 - zero_point) * step
 
 
-def fake_quantize(graph: Graph, kernels: bool = True) -> Any:
+def fake_quantize(graph: Graph, kernels: bool = True, kept: frozenset[str] = frozenset()) -> Any:
     """The tfmot model of a lowered graph, its activation ranges not yet set (``calibrate``).
 
     Takes the normalized picture like ``emit``'s model and gives fake-quantized logits.
@@ -145,18 +149,35 @@ def fake_quantize(graph: Graph, kernels: bool = True) -> Any:
     Args:
         graph: Lowered.
         kernels: Whether kernels are fake-quantized; without it they are used as they are (``for_export``).
+        kept: Layers that compute in float (``convert.islands``).
     """
     from tf_keras import layers
     from tf_keras.utils import custom_object_scope
 
+    free = unrounded(graph, kept)
+
     def wrap(layer: Any, node: Node) -> Any:
-        config = config_of(node, kernels)
-        return layer if config is None else quantize_annotate_layer(layer, config)
+        config = config_of(node, kernels and node.name not in kept)
+        return layer if config is None or node.name in free else quantize_annotate_layer(layer, config)
 
     pixels = layers.Activation("linear", name="pixels")
     with custom_object_scope({"LayerConfig": LayerConfig, "ChannelNorm": ChannelNorm}):
         entry = quantize_annotate_layer(pixels, LayerConfig(output=input_range(graph)))
         return quantize_apply(emit(graph, wrap, entry), scheme=TableScheme(), quantized_layer_name_prefix=PREFIX)
+
+
+def unrounded(graph: Graph, kept: Collection[str]) -> frozenset[str]:
+    """The layers among ``kept`` whose result is not rounded: all its readers compute in float as well.
+
+    A result is rounded for all its readers or for none, so that each layer means one thing.
+    """
+
+    def is_float(node: Node) -> bool:
+        return node.name in kept or node.kind in FLOAT_KINDS
+
+    return frozenset(
+        name for name in kept if name != graph.output and all(is_float(reader) for reader in graph.consumers(name))
+    )
 
 
 def calibrate(model: Any, graph: Graph, batches: Iterable[np.ndarray]) -> dict[str, tuple[float, float]]:
@@ -199,7 +220,7 @@ def calibrate(model: Any, graph: Graph, batches: Iterable[np.ndarray]) -> dict[s
     return ranges
 
 
-def for_export(graph: Graph, model: Any) -> Any:
+def for_export(graph: Graph, model: Any, kept: frozenset[str] = frozenset()) -> Any:
     """The same network with its kernels and biases put on their integer grids as constants, for TFLiteConverter.
 
     It is also what a file must agree with. A bias is int32 at input scale times kernel scale. Left off that grid, one
@@ -209,34 +230,42 @@ def for_export(graph: Graph, model: Any) -> Any:
     Args:
         graph: The lowered graph that ``model`` was made of.
         model: Fake-quant, calibrated, perhaps fine-tuned; not changed.
+        kept: Layers that compute in float: their weights stay off the grid, and results that only such layers read are
+            not rounded.
     """
     trained = with_trained_weights(graph, model)
     for node in trained:
-        if node.kind in KERNEL_AXIS:
+        if node.kind in KERNEL_AXIS and node.name not in kept:
             kernel, scale = snap_kernel(node.weights["kernel"], KERNEL_AXIS[node.kind])
-            step = _output_scale(trained, model, node.inputs[0]) * scale.astype(np.float64)
+            low, high = output_range(trained, model, node.inputs[0])
+            step = (high - low) / 255 * scale.astype(np.float64)
             bias = np.round(node.weights["bias"] / step) * step
             trained = trained.put(node.with_weights(kernel=kernel, bias=bias))
-    snapped = fake_quantize(trained, kernels=False)
-    for old, new in zip(ranged_layers(model), ranged_layers(snapped), strict=True):
-        for key, variable in new._output_quantizer_vars.items():
-            variable.assign(old._output_quantizer_vars[key])
+    snapped = fake_quantize(trained, kernels=False, kept=kept)
+    ranges = {layer.name: layer._output_quantizer_vars for layer in ranged_layers(model)}
+    for layer in ranged_layers(snapped):
+        for key, variable in layer._output_quantizer_vars.items():
+            variable.assign(ranges[layer.name][key])
     return snapped
 
 
-def _output_scale(graph: Graph, model: Any, name: str) -> float:
-    """One int8 step of a layer's output; of its input's where it keeps that."""
+def output_range(graph: Graph, model: Any, name: str) -> tuple[float, float]:
+    """(minimum, maximum) of a layer's output in a fake-quant model; of its input's where it keeps that.
+
+    Args:
+        graph: That ``model`` was made of.
+        model: Fake-quant, calibrated.
+        name: Of the layer.
+    """
     node = graph[name]
     if node.kind in SAME_SCALE:
-        return _output_scale(graph, model, node.inputs[0])
+        return output_range(graph, model, node.inputs[0])
     if name == INPUT:
-        low, high = input_range(graph)
-    elif node.kind == "activation" and node.attributes["function"] in UNIT_FUNCTIONS:
-        low, high = UNIT_RANGE
-    else:
-        variables = model.get_layer(f"{PREFIX}{name}")._output_quantizer_vars
-        low, high = float(variables["minimum"]), float(variables["maximum"])
-    return (high - low) / 255
+        return input_range(graph)
+    if node.kind == "activation" and node.attributes["function"] in UNIT_FUNCTIONS:
+        return UNIT_RANGE
+    variables = model.get_layer(f"{PREFIX}{name}")._output_quantizer_vars
+    return float(variables["minimum"]), float(variables["maximum"])
 
 
 def ranged_layers(model: Any) -> list[Any]:

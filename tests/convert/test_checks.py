@@ -10,7 +10,6 @@ from convert.checks import (
     agreement,
     as_uint8_output,
     compare,
-    float_operators_astray,
     is_chance,
     require_agreement,
     require_parity,
@@ -21,7 +20,7 @@ from convert.inspection import Inspection
 from convert.parity import Parity
 
 GRAPH = Graph({"input": Node("input", "input", (), (8, 8, 3))}, "input", 1 / 128, 128)
-SOUND = Inspection({"CONV_2D": 1}, 1, {"QUANTIZE": 2, "SOFTMAX": 1}, {}, (), (1 / 128, 128), (1 / 256, 0))
+SOUND = Inspection({"CONV_2D": 1}, 1, {"QUANTIZE": 2, "SOFTMAX": 1}, {}, (), (), (1 / 128, 128), (1 / 256, 0))
 
 
 def test_ties_count_as_agreement_and_other_classes_do_not() -> None:
@@ -62,7 +61,7 @@ def test_a_sound_int8_file_passes_without_a_warning() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"float_operators": {"LOGISTIC": 2}}, "expected no float operator in qat-int8; came 2 LOGISTIC"),
+        ({"float_layers": ("LOGISTIC",)}, "expected no float operator in qat-int8; came LOGISTIC"),
         ({"tensor_kernels": ("block0",)}, "expected kernels quantized by channel; came one scale for block0"),
         ({"input": (2 / 255, 128)}, "expected the input at scale and zero point"),
         ({"input": (1 / 128, 127)}, "expected the input at scale and zero point"),
@@ -107,16 +106,17 @@ def test_parity_at_the_tolerance_holds_and_above_does_not() -> None:
         require_parity(Parity(1.1e-3, 10, 1.1e-4, 8))
 
 
-def test_float_operators_are_allowed_as_far_as_the_normalizations_account_for_them() -> None:
+def test_only_normalizations_and_kept_layers_may_compute_in_float() -> None:
     norm = Node("norm", "layer_norm", ("input",), (8, 8, 3), {"epsilon": 1e-6})
     graph = Graph({**GRAPH.nodes, "norm": norm}, "norm", 1 / 128, 128)
-    one = {"ADD": 1, "DEQUANTIZE": 2, "MEAN": 1, "MUL": 2, "QUANTIZE": 1, "RSQRT": 1, "SUB": 1}
-    assert float_operators_astray(graph, one) == {}
-    assert require_sound("qat-int8", graph, dataclasses.replace(SOUND, float_operators=one)) == []
-    assert float_operators_astray(graph, one | {"RSQRT": 2, "CONV_2D": 1}) == {"RSQRT": 1, "CONV_2D": 1}
-    with pytest.raises(CheckError, match=r"expected no float operator in qat-int8; came 1 CONV_2D$"):
-        require_sound("qat-int8", graph, dataclasses.replace(SOUND, float_operators=one | {"CONV_2D": 1}))
-    assert float_operators_astray(GRAPH, one) == one
+    found = dataclasses.replace(SOUND, float_layers=("norm",))
+    assert require_sound("qat-int8", graph, found) == []
+    with pytest.raises(CheckError, match=r"expected no float operator in qat-int8; came norm$"):
+        require_sound("qat-int8", GRAPH, found)
+    found = dataclasses.replace(SOUND, float_layers=("conv", "norm"))
+    assert require_sound("qat-int8", graph, found, kept={"conv"}) == []
+    with pytest.raises(CheckError, match=r"expected no float operator in qat-int8; came conv$"):
+        require_sound("qat-int8", graph, found)
 
 
 def test_the_less_divergent_state_scores_higher_even_where_it_is_less_accurate() -> None:

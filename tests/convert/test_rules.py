@@ -199,17 +199,22 @@ def test_gelu_without_a_kernel_on_both_sides_stays() -> None:
     assert gelu_to_scaled_silu(graph) is graph
 
 
-def test_a_7x7_kernel_becomes_21_14_and_14_taps_of_columns_about_its_centre() -> None:
+def test_a_7x7_kernel_becomes_21_20_and_8_taps_evenly_about_its_centre() -> None:
     whole = depthwise(8, 7)
     graph = split_depthwise(chain(whole, size=8))
     pieces = [node for node in graph if node.kind == "depthwise"]
-    rows = whole.weights["kernel"][:, :, 0, 0]
-    for piece, columns, apart in zip(pieces, ([0, 3, 6], [1, 5], [2, 4]), (3, 4, 2), strict=True):
-        assert piece.weights["kernel"][:, :, 0, 0].tolist() == rows[:, columns].tolist()
-        assert piece.attributes["dilation"] == (1, apart)
+    taps = whole.weights["kernel"][:, :, 0, 0]
+    expected = (
+        (taps[:, [1, 3, 5]], (1, 2)),
+        (taps[1:6][:, [0, 2, 4, 6]], (1, 2)),
+        (taps[[0, 6]][:, [0, 2, 4, 6]], (6, 2)),
+    )
+    for piece, (kernel, dilation) in zip(pieces, expected, strict=True):
+        assert piece.weights["kernel"][:, :, 0, 0].tolist() == kernel.tolist()
+        assert piece.attributes["dilation"] == dilation
     assert [node.inputs for node in graph if node.kind == "add"] == [
-        ("dw_columns0", "dw_columns1"),
-        ("dw_sum1", "dw_columns2"),
+        ("dw_piece0", "dw_piece1"),
+        ("dw_sum1", "dw_piece2"),
     ]
     assert graph.output == "dw"
 
