@@ -16,6 +16,7 @@ import numpy as np
 from convert import flatfile
 from convert.emission import with_trained_weights
 from convert.graph import FLOAT_KINDS, Graph
+from convert.layout import lay_out
 from convert.quantization import KERNEL_AXIS, for_export, unrounded
 
 _KERNEL_LAYOUT = {"CONV_2D": (3, 0, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (1, 0)}
@@ -36,7 +37,7 @@ def with_islands(graph: Graph, model: Any, flatbuffer: bytes, kept: Collection[s
     reference = for_export(graph, model, floats)
     if not floats:
         return flatbuffer, reference
-    trained = with_trained_weights(graph, model)
+    trained = lay_out(with_trained_weights(graph, model))
     weights = {name: trained[name].weights for name in floats if trained[name].kind in KERNEL_AXIS}
     return keep_in_float(flatbuffer, weights, floats, unrounded(graph, floats)), reference
 

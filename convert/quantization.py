@@ -24,6 +24,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantizers imp
 
 from convert.emission import emit, with_trained_weights
 from convert.graph import FLOAT_KINDS, INPUT, Graph, Node
+from convert.layout import lay_out
 from convert.normalization import ChannelNorm
 from convert.quantizers import ChannelQuantizer, FixedQuantizer, RangeQuantizer, snap_kernel
 
@@ -233,7 +234,7 @@ def for_export(graph: Graph, model: Any, kept: frozenset[str] = frozenset()) -> 
         kept: Layers that compute in float: their weights stay off the grid, and results that only such layers read are
             not rounded.
     """
-    trained = with_trained_weights(graph, model)
+    trained = lay_out(with_trained_weights(graph, model))
     for node in trained:
         if node.kind in KERNEL_AXIS and node.name not in kept:
             kernel, scale = snap_kernel(node.weights["kernel"], KERNEL_AXIS[node.kind])

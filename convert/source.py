@@ -101,7 +101,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
             f"expected one output a label ({len(labels)}: {', '.join(labels)}); came a model with {classes}; "
             "give the data set that it was trained on"
         )
-    height, width = model.inputs[0].shape[1:3]
+    height, width = _side_lengths(model)
     colour = config.colour if config.colour != "auto" else known.get("input", {}).get("colour", dataset.colour)
     name = config.name or known.get("name") or config.model.stem
     phases = known.get("recipe", {}).get("phases", [])
@@ -123,6 +123,21 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
             "fingerprint": str(data.get("fingerprint", dataset.fingerprint)),
         },
     )
+
+
+def _side_lengths(model: Any) -> tuple[int, int]:
+    """Height and width of the model's input in pixels.
+
+    Raises:
+        DataError: They are not fixed, or the input is no picture of three channels.
+    """
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or shape[3] != 3 or None in shape[1:3]:
+        raise DataError(
+            f"expected a model that takes pictures of one size (None, height, width, 3); came one that takes {shape}; "
+            "build it with a fixed input size, or fit one with python -m train"
+        )
+    return int(shape[1]), int(shape[2])
 
 
 def _run_config(config: ConvertConfig) -> dict[str, Any]:

@@ -177,7 +177,12 @@ def test_a_kernel_needs_its_layer_and_an_output_its_readers_too() -> None:
 def test_the_fewest_that_fit_are_found_with_few_questions() -> None:
     for least in (1, 2, 3, 7, 8, 9, 99, 100):
         asked: list[int] = []
-        assert fewest(100, lambda n, least=least, asked=asked: asked.append(n) or n >= least) == least
+
+        def fits(count: int, least: int = least, asked: list[int] = asked) -> bool:
+            asked.append(count)
+            return count >= least
+
+        assert fewest(100, fits) == least
         assert len(asked) <= 14
     assert fewest(5, lambda n: False) == 5
 

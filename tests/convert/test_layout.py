@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.emission import emit
+from convert.graph import Graph, Node
+from convert.layout import NAME, lay_out
+from convert.parity import normalize
+
+
+def stem_of(side: int, stride: int, padding: str, width: int = 12, dilation: int = 1) -> Graph:
+    """A convolution of 5 filters on a picture 12 high, then logits."""
+    generator = np.random.default_rng(side)
+    height = -(-12 // stride) if padding == "same" else (12 - side) // stride + 1
+    across = -(-width // stride) if padding == "same" else (width - side) // stride + 1
+    weights = {"kernel": generator.normal(size=(side, side, 3, 5)).astype(np.float32), "bias": np.ones(5, np.float32)}
+    attributes: dict[str, Any] = {"strides": (stride, stride), "padding": padding, "dilation": (dilation, dilation)}
+    nodes = {
+        "input": Node("input", "input", (), (12, width, 3)),
+        "stem": Node("stem", "conv2d", ("input",), (height, across, 5), attributes, weights, "stem"),
+        "pool": Node("pool", "global_average_pool", ("stem",), (5,), {"keepdims": False}),
+    }
+    return Graph(nodes, "pool", 1 / 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding", "shape", "strides"),
+    [
+        (4, 4, "valid", (4, 1, 12, 5), (4, 1)),
+        (2, 2, "valid", (2, 1, 6, 5), (2, 1)),
+        (3, 2, "same", (3, 2, 6, 5), (2, 1)),
+    ],
+)
+def test_a_stem_on_pixels_side_by_side_computes_the_same(
+    side: int, stride: int, padding: str, shape: tuple[int, ...], strides: tuple[int, int]
+) -> None:
+    graph = stem_of(side, stride, padding)
+    changed = lay_out(graph)
+    assert changed["stem"].weights["kernel"].shape == shape
+    assert changed["stem"].attributes["strides"] == strides
+    assert [node.name for node in changed] == ["input", NAME, "stem", "pool"]
+    batch = normalize(np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3)).astype(np.uint8), graph)
+    expected = np.asarray(emit(graph)(batch))
+    np.testing.assert_allclose(np.asarray(emit(changed)(batch)), expected, rtol=1e-5, atol=1e-5)
+    spoilt = changed.put(changed["stem"].with_weights(kernel=changed["stem"].weights["kernel"][:, :, ::-1]))
+    assert np.abs(np.asarray(emit(spoilt)(batch)) - expected).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        stem_of(3, 2, "same", width=11),
+        stem_of(4, 4, "valid", width=14),
+        stem_of(3, 2, "valid"),
+        stem_of(3, 1, "same"),
+        stem_of(5, 2, "same"),
+        stem_of(1, 1, "valid"),
+        stem_of(3, 2, "same", dilation=2),
+    ],
+)
+def test_other_stems_stay(graph: Graph) -> None:
+    assert lay_out(graph) is graph
