@@ -11,7 +11,7 @@ import json
 import math
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Work:
         facts: What the report says so far, the same for every recipe.
         progress: Where to tell.
         seconds: By stage.
+        float_logits: Of ``float_model``, by part.
     """
 
     config: ConvertConfig
@@ -72,10 +73,15 @@ class Work:
     facts: dict[str, Any]
     progress: Progress
     seconds: dict[str, float]
+    float_logits: dict[str, np.ndarray] = field(default_factory=dict)
 
     def logits(self, model: Any, part: Pictures) -> np.ndarray:
-        """Logits float32 [n, classes] of a tf_keras model for a part."""
-        return predict(model, self.graph, part.images)
+        """Logits float32 [n, classes] of a tf_keras model for a part; those of the float network are kept."""
+        if model is not self.float_model:
+            return predict(model, self.graph, part.images)
+        if part.name not in self.float_logits:
+            self.float_logits[part.name] = predict(model, self.graph, part.images)
+        return self.float_logits[part.name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +98,7 @@ class Exported:
     flatbuffer: bytes
     reference: Any
     kept: frozenset[str] = frozenset()
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def convert(config: ConvertConfig, command: list[str], progress: Progress) -> list[Path]:

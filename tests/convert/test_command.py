@@ -201,3 +201,50 @@ def test_help_answers_without_loading_tensorflow() -> None:
         "assert not {'tensorflow', 'keras', 'tf_keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained network whose first layer has a channel 3,000 times larger than it needs to be: int8 loses the others.
+
+    The next layer divides by as much, so that the float network does not change.
+    """
+    import keras
+    from keras import layers
+
+    images, labels = grey_faces("train")
+    picture = keras.Input((SIDE, SIDE, 3))
+    x = layers.Rescaling(1 / 128, offset=-1)(picture)
+    x = layers.Conv2D(8, 4, strides=2, name="wide")(x)
+    x = layers.Conv2D(16, 3, strides=2, activation="relu", name="narrow")(x)
+    model = keras.Model(picture, layers.Dense(7, name="logits")(layers.GlobalAveragePooling2D(name="pool")(x)))
+    model.compile(
+        keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+    )
+    model.fit(images.astype(np.float32), labels, epochs=20, batch_size=32, verbose=0)
+    wide, narrow = model.get_layer("wide"), model.get_layer("narrow")
+    kernel, bias = (np.array(value) for value in wide.get_weights())
+    kernel[..., 0], bias[0] = 3000 * kernel[..., 0], 3000 * bias[0]
+    wide.set_weights([kernel, bias])
+    kernel, bias = (np.array(value) for value in narrow.get_weights())
+    kernel[:, :, 0] /= 3000
+    narrow.set_weights([kernel, bias])
+    path: Path = tmp_path_factory.mktemp("spread") / "spread.keras"
+    model.save(path)
+    return path
+
+
+def test_an_accuracy_budget_keeps_the_layers_that_int8_ruins_in_float(spread: Path, tmp_path: Path) -> None:
+    words = (spread, "--recipe", "ptq-int8", "--dataset", "synthetic", "--colour", "grey", "--quiet", "--out")
+    assert run(*words, tmp_path / "plain").exit_code == 0
+    assert run(*words, tmp_path / "kept", "--accuracy-budget", "1").exit_code == 0
+    plain, kept = (json.loads((tmp_path / out / "spread-ptq-int8.json").read_text()) for out in ("plain", "kept"))
+    assert plain["parts"]["validation"]["drop_points"] > 5
+    assert "kept_in_float" not in plain
+    assert kept["parts"]["validation"]["drop_points"] == pytest.approx(kept["budget"]["drop_points"])
+    assert kept["budget"]["drop_points"] <= 1
+    assert kept["kept_in_float"] == ["wide", "narrow"]
+    assert kept["inspection"]["float_layers"] == ["narrow", "wide"]
+    assert (kept["sensitivity"][0]["layer"], kept["sensitivity"][0]["what"]) == ("wide", "output")
+    assert [row["left_out"] for row in kept["budget"]["tried"]] == [0, 1]
+    assert kept["inspection"]["partitions"] == 1
