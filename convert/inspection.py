@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from convert.flatfile import layer_of
+from edge.delegation import DELEGATE, taken_over
 
-DELEGATE = "DELEGATE"
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 KERNEL_OPERATORS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """Operators with a constant kernel as second input, and the axis of its output channels."""
@@ -58,7 +58,7 @@ def inspect(content: bytes) -> Inspection:
     operators = [entry for entry in details if entry["op_name"] != DELEGATE]
     partitions = [entry for entry in details if entry["op_name"] == DELEGATE]
     tensors = {entry["index"]: entry for entry in interpreter.get_tensor_details()}
-    inside = _inside(operators, partitions)
+    inside = taken_over(operators, partitions)
     floats = [entry for entry in operators if _is_float(entry, tensors)]
     computing = [entry for entry in floats if entry["op_name"] not in CONVERSIONS]
     outside = [entry["op_name"] for position, entry in enumerate(operators) if position not in inside]
@@ -74,22 +74,6 @@ def inspect(content: bytes) -> Inspection:
         input=_scale(interpreter.get_input_details()[0]),
         output=_scale(interpreter.get_output_details()[0]),
     )
-
-
-def _inside(operators: list[Any], partitions: list[Any]) -> set[int]:
-    """Positions of the operators between the inputs and outputs of a delegate's node: those it has taken over."""
-    producer = {int(tensor): i for i, entry in enumerate(operators) for tensor in entry["outputs"]}
-    inside: set[int] = set()
-    for partition in partitions:
-        given = {int(tensor) for tensor in partition["inputs"]}
-        wanted = [int(tensor) for tensor in partition["outputs"]]
-        while wanted:
-            tensor = wanted.pop()
-            if tensor in given or tensor not in producer or producer[tensor] in inside:
-                continue
-            inside.add(producer[tensor])
-            wanted += [int(feed) for feed in operators[producer[tensor]]["inputs"] if feed >= 0]
-    return inside
 
 
 def _is_float(entry: Any, tensors: dict[int, Any]) -> bool:

@@ -39,4 +39,5 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FER_EDGE_CACHE", str(folder))
+        patch.setenv("FER_EDGE_NO_NOTICE", "1")  # else the first command of a run would say a line more on stderr
         yield folder

@@ -1,81 +1,45 @@
-"""`fer-edge doctor`: whether this machine has what the runtime needs, each check by using it."""
+"""`fer-edge doctor`: whether this machine has what the runtime needs, each check by using it, and what to do."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable
+import json
+from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli import one_line, printable
-from edge.commands.options import model_option
+from edge.cli import printable
+from edge.commands.options import json_option, model_option
+
+if TYPE_CHECKING:
+    from edge.doctor.check import Check
+
+_SIGNS = {"unknown": "?"}
 
 
-@click.command(short_help="Check this machine: runtime, OpenCV, detector, model.")
+@click.command(short_help="Check this machine: board, speed, cameras, runtime, model.")
 @model_option
+@json_option
 @click.pass_context
-def doctor(context: click.Context, model: str | None) -> None:
-    """Check this machine by using it: runtime, OpenCV, detector, model. The exit code is 1 if a check fails."""
-    checks: tuple[tuple[str, Callable[[], str]], ...] = (
-        ("machine", _machine),
-        ("OpenCV", _opencv),
-        ("runtime", _runtime),
-        ("detector", _detector),
-        ("model", lambda: _model(model)),
-    )
-    failed = False
-    for name, check in checks:
-        try:
-            click.echo(f"ok    {name:<9} {printable(check())}")
-        except Exception as error:  # a doctor reports whatever is wrong, and goes on
-            click.echo(f"FAIL  {name:<9} {one_line(error)}")
-            failed = True
-    context.exit(1 if failed else 0)
+def doctor(context: click.Context, model: str | None, as_json: bool) -> None:
+    """Check this machine by using it: board, speed, cameras, OpenCV, runtime, detector, model.
+
+    One line a check: ok; warn: it works, but not as well as it could; FAIL; or ? for what the machine does not say.
+    What to do stands behind the arrow. The exit code is 1 if a check fails. --json prints one object: schema, ok,
+    checks (each with name, status, detail, advice, facts).
+    """
+    from edge.doctor import examine, report
+
+    checks = []
+    for check in examine(model):
+        checks.append(check)
+        if not as_json:
+            click.echo(_line(check))
+    found = report(checks)
+    if as_json:
+        click.echo(json.dumps(found, indent=2, allow_nan=False))
+    context.exit(0 if found["ok"] else 1)
 
 
-def _machine() -> str:
-    from edge.records import machine
-
-    found = machine()
-    return f"{found['model']}, {found['arch']}, {found['cores']} cores, Python {platform.python_version()}"
-
-
-def _opencv() -> str:
-    import cv2
-    import numpy as np
-
-    from edge.images import decode_image
-
-    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    encoded = cv2.imencode(".png", picture)[1].tobytes()
-    if not np.array_equal(decode_image(encoded), picture[:, :, ::-1]):
-        raise ValueError("expected a PNG to come back unchanged; got other pixels; reinstall OpenCV")
-    return f"{cv2.__version__}, numpy {np.__version__}"
-
-
-def _runtime() -> str:
-    from edge.interpreter import find_runtime
-
-    found = find_runtime()[1]
-    return f"{found['name']} {found['version']}"
-
-
-def _detector() -> str:
-    import numpy as np
-
-    from edge.detectors import load_detector
-
-    detector = load_detector()
-    detector.detect(np.zeros((64, 64, 3), np.uint8))
-    return f"{detector.name}" + (" (better: `fer-edge fetch yunet`)" if detector.name == "haar" else "")
-
-
-def _model(path: str | None) -> str:
-    from edge.benchmark import latency_record
-    from edge.interpreter import Classifier
-    from edge.modelfile import read_model
-
-    classifier = Classifier(read_model(path))
-    median_ms = latency_record(classifier, [], runs=20, warmup=3)["latency_ms"]["p50"]
-    contract = classifier.model.contract
-    return f"{contract.name} {contract.version} ({contract.recipe}): {median_ms:.2f} ms a face with one thread"
+def _line(check: Check) -> str:
+    advice = f" -> {check.advice}" if check.advice else ""
+    return printable(f"{_SIGNS.get(check.status, check.status):<5} {check.name:<11} {check.detail}{advice}")

@@ -14,7 +14,6 @@ from PIL import Image
 from skimage import data
 
 from edge import __version__
-from edge.errors import ModelFileError
 from edge.images import read_image
 from tests.edge import models
 from tests.edge.conftest import Run
@@ -237,30 +236,6 @@ def test_info_on_a_damaged_file_is_one_line(run: Run, int8_path: Path, tmp_path:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: {tmp_path / 'short.tflite'}: expected") and result.stderr.count("\n") == 1
     assert "got a folder; name the model file" in run("info", "--model", tmp_path).stderr
-
-
-def test_the_doctor_passes_a_sound_machine_and_fails_a_broken_one(
-    run: Run, int8_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sound = run("doctor", "--model", int8_path)
-    assert sound.exit_code == 0, sound.stdout
-    assert [line.split()[0] for line in sound.stdout.splitlines()] == ["ok"] * 5
-    broken = run("doctor", "--model", tmp_path / "none.tflite")
-    assert broken.exit_code == 1
-    assert [line.split()[0] for line in broken.stdout.splitlines()] == ["ok"] * 4 + ["FAIL"]
-
-    def refuses() -> None:
-        raise ModelFileError("no runtime here")
-
-    monkeypatch.setattr("edge.interpreter.find_runtime", refuses)
-    assert "FAIL  runtime   no runtime here" in run("doctor", "--model", int8_path).stdout
-
-
-def test_about_says_what_it_must_not_be_used_for(run: Run) -> None:
-    result = run("about")
-    assert result.exit_code == 0
-    for text in (__version__, "Apache-2.0", "do not use it", "nothing is sent anywhere", "YuNet (MIT)"):
-        assert text in result.stdout
 
 
 def test_every_command_has_help(run: Run) -> None:
