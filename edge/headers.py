@@ -35,6 +35,7 @@ class Header:
         orientation: Exif orientation 1..8; 1 is upright. Always 1 for TIFF, which OpenCV turns itself.
         premultiplied: the colours are already multiplied by alpha.
         transparent_grey: a PNG's fully transparent grey level, in 0..1; None: none.
+        bits: of a sample, in PNG and TIFF; the others have 8.
     """
 
     format: str
@@ -43,6 +44,7 @@ class Header:
     orientation: int = 1
     premultiplied: bool = False
     transparent_grey: float | None = None
+    bits: int = 8
 
 
 def read_header(content: bytes) -> Header:
@@ -117,17 +119,19 @@ def _png(content: bytes) -> Header:
         if not width and kind != b"IHDR":
             raise _damaged("PNG", "no header chunk first")
         if (kind[0] < 0x60 or kind == b"tRNS") and zlib.crc32(data, zlib.crc32(kind)) != checksum:
-            raise _damaged("PNG", f"a wrong checksum in its {kind.decode('latin-1')} chunk")
+            raise _damaged("PNG", f"a wrong checksum in its {kind.decode() if kind.isalpha() else 'nameless'} chunk")
         if kind == b"IHDR":
             width, height, depth, colour = struct.unpack_from(">IIBB", data)
             if not width:
                 raise _damaged("PNG", "no columns")
+            if depth not in (1, 2, 4, 8, 16):
+                raise _damaged("PNG", f"{depth} bits a sample")
         elif kind == b"eXIf":
             orientation = tiff.exif_orientation(data)
         elif kind == b"tRNS" and colour == 0:
             transparent = struct.unpack_from(">H", data)[0] / (2**depth - 1)
         offset += 12 + length
-    return Header("PNG", width, height, orientation, transparent_grey=transparent)
+    return Header("PNG", width, height, orientation, transparent_grey=transparent, bits=depth)
 
 
 def _webp(content: bytes) -> Header:
@@ -197,8 +201,10 @@ def _tiff(content: bytes) -> Header:
             if offset + count > len(content):
                 raise _ends_early("TIFF")
     # libtiff multiplies the colours of 8-bit pictures by alpha while OpenCV reads them; 16-bit ones come as stored.
-    premultiplied = tags.get(tiff.EXTRA_SAMPLES, (0,))[0] == tiff.ASSOCIATED_ALPHA or tags.get(258, (8,))[0] <= 8
-    return Header("TIFF", tags[tiff.WIDTH][0], tags[tiff.HEIGHT][0], premultiplied=premultiplied)
+    bits = tags.get(tiff.BITS, (8,))
+    premultiplied = tags.get(tiff.EXTRA_SAMPLES, (0,))[0] == tiff.ASSOCIATED_ALPHA or bits[0] <= 8
+    width, height = tags[tiff.WIDTH][0], tags[tiff.HEIGHT][0]
+    return Header("TIFF", width, height, premultiplied=premultiplied, bits=max(bits))
 
 
 def _ends_early(kind: str) -> ImageError:

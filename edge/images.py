@@ -19,7 +19,9 @@ import numpy.typing as npt
 from edge.errors import ImageError
 from edge.headers import FORMATS, Header, read_header
 
-MAX_PIXELS = 1 << 26  # 67,108,864 (8192 x 8192): 200 MB as RGB, what a Raspberry Pi with 1 GB can still hold
+# 67,108,864 (8192 x 8192): 200 MB as RGB, and up to 570 MB while OpenCV decodes it, what a Raspberry Pi with 1 GB can
+# still hold. Of 16 bits a sample half as many (1,080 MB were needed), of 32 a quarter.
+MAX_PIXELS = 1 << 26
 MAX_FILE_BYTES = 1 << 28  # 256 MB
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
@@ -46,7 +48,8 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
     Raises:
         ImageError: missing, no ordinary file, empty, not one of the formats, damaged, cut short, or with more than
-            `MAX_PIXELS` pixels (refused from the header, before anything is decoded). The text begins with the path.
+            `MAX_PIXELS` pixels, fewer of more than 8 bits (refused from the header, before anything is decoded). The
+            text begins with the path.
     """
     content = _read_file(path)
     try:
@@ -62,9 +65,11 @@ def decode_image(content: bytes) -> npt.NDArray[np.uint8]:
         ImageError: as `read_image`; the text lacks the file's name.
     """
     header = read_header(content)
-    if header.width * header.height > MAX_PIXELS:
+    most = MAX_PIXELS * 8 // max(8, header.bits)
+    if header.width * header.height > most:
+        deep = f" of {header.bits} bits" if header.bits > 8 else ""
         raise ImageError(
-            f"expected at most {MAX_PIXELS:,} pixels; got {header.width:,} x {header.height:,}; scale it down first"
+            f"expected at most {most:,} pixels{deep}; got {header.width:,} x {header.height:,}; scale it down first"
         )
     if header.width < 1 or header.height < 1:
         raise ImageError(f"expected at least one pixel; got {header.width} x {header.height}; save it again")

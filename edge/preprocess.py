@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
+# A turned crop is sampled from the picture at this many times the resolution wanted, or at the picture's own where that
+# is less, and then averaged down like an upright one. Sampled at the resolution itself, it would be smoother.
+_TURNED_OVERSAMPLING = 2
+
 
 def fit(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
     """Return the whole picture resampled to (height, width, 3) uint8; grey is repeated into the three channels.
@@ -50,7 +54,14 @@ def fit(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np
     return np.ascontiguousarray(image)
 
 
-def crop_face(image: npt.NDArray[np.uint8], box: Box, crop: CropSpec, height: int, width: int) -> npt.NDArray[np.uint8]:
+def crop_face(
+    image: npt.NDArray[np.uint8],
+    box: Box,
+    crop: CropSpec,
+    height: int,
+    width: int,
+    roll_deg: float = 0.0,
+) -> npt.NDArray[np.uint8]:
     """Return the face in `box` as the (height, width, 3) uint8 RGB picture that the model was trained for.
 
     A square of side `crop.side_scale * max(box width, box height)` is cut about the box's centre, which is shifted by
@@ -64,16 +75,25 @@ def crop_face(image: npt.NDArray[np.uint8], box: Box, crop: CropSpec, height: in
         crop: how the training faces were cut.
         height: rows wanted, pixels.
         width: columns wanted, pixels.
+        roll_deg: degrees by which the face is tilted clockwise, as `roll_of` gives; the square is turned with it about
+            the box's centre, so that the face comes out upright. 0 cuts pixels as they are.
 
     Raises:
-        ValueError: the picture is no such array, or the box is empty, not finite or wholly outside the picture.
+        ValueError: the picture is no such array, the box is empty, not finite or wholly outside the picture, or the
+            angle is not finite.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected a uint8 picture of shape (h, w, 3); got {image.dtype} of shape {image.shape}")
+    if not math.isfinite(roll_deg):
+        raise ValueError(f"expected a finite angle; got {roll_deg}")
     left, top, side = crop_square(box, crop)
     if left >= image.shape[1] or top >= image.shape[0] or left + side <= 0 or top + side <= 0:
         raise ValueError(f"expected a box inside the {image.shape[1]} x {image.shape[0]} picture; got {box}")
-    return fit_face(_cut(image, left, top, side), crop, height, width)
+    if roll_deg == 0:
+        return fit_face(_cut(image, left, top, side), crop, height, width)
+    return fit_face(
+        _cut_turned(image, box, crop, roll_deg, crop.resolution_px or max(height, width)), crop, height, width
+    )
 
 
 def fit_face(face: npt.NDArray[np.uint8], crop: CropSpec, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -108,6 +128,16 @@ def crop_square(box: Box, crop: CropSpec) -> tuple[int, int, int]:
     return round(centre_x - side / 2), round(centre_y - side / 2), max(1, round(side))
 
 
+def roll_of(right_eye: tuple[float, float], left_eye: tuple[float, float]) -> float:
+    """Return by how many degrees a face is tilted clockwise, -180..180; 0 is upright.
+
+    Args:
+        right_eye: (x, y) in pixels; the person's own right eye, at the left of an upright face.
+        left_eye: (x, y) in pixels.
+    """
+    return math.degrees(math.atan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0]))
+
+
 def _cut(image: npt.NDArray[np.uint8], left: int, top: int, side: int) -> npt.NDArray[np.uint8]:
     """Return the (side, side, 3) square at (left, top), which overlaps the picture; the border is replicated."""
     rows, columns = image.shape[:2]
@@ -116,3 +146,41 @@ def _cut(image: npt.NDArray[np.uint8], left: int, top: int, side: int) -> npt.ND
     if not any(margins):
         return inside
     return cv2.copyMakeBorder(inside, *margins, borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+
+
+def _cut_turned(
+    image: npt.NDArray[np.uint8], box: Box, crop: CropSpec, roll_deg: float, resolution_px: int
+) -> npt.NDArray[np.uint8]:
+    """Return the square of `crop_face`, turned by `roll_deg` about the box's centre, upright.
+
+    Large ones are shrunk before they are turned, to no less than `_TURNED_OVERSAMPLING * resolution_px` a side, so
+    that neither time nor memory grows with the picture and no pixel is skipped.
+    """
+    left, top, right, bottom = (float(value) for value in box)
+    side = crop.side_scale * max(right - left, bottom - top)
+    cosine, sine = math.cos(math.radians(roll_deg)), math.sin(math.radians(roll_deg))
+    centre_x = (left + right) / 2 + (crop.offset_x * cosine - crop.offset_y * sine) * side
+    centre_y = (top + bottom) / 2 + (crop.offset_x * sine + crop.offset_y * cosine) * side
+    reach = side * (abs(cosine) + abs(sine)) / 2 + 2  # half the upright square about the turned one, and some margin
+    rows, columns = image.shape[:2]
+    x0, x1 = (min(columns - 1, max(0, math.floor(centre_x - reach))), min(columns, math.ceil(centre_x + reach)))
+    y0, y1 = (min(rows - 1, max(0, math.floor(centre_y - reach))), min(rows, math.ceil(centre_y + reach)))
+    inside = image[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)]
+    shrink = max(1, int(side / (_TURNED_OVERSAMPLING * resolution_px)))
+    small = fit(inside, max(1, inside.shape[0] // shrink), max(1, inside.shape[1] // shrink))
+    scale_y, scale_x = small.shape[0] / inside.shape[0], small.shape[1] / inside.shape[1]
+    size = max(1, round(side / shrink))
+    step, middle = side / size, (size - 1) / 2
+    # Pixel (u, v) of the result lies at centre + step * turned (u - middle, v - middle); pixel centres are at halves.
+    places = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]]) * step
+    places[:, 2] = (centre_x - x0, centre_y - y0) - places[:, :2] @ (middle, middle)
+    places *= np.array([[scale_x], [scale_y]])
+    places[:, 2] -= 0.5
+    turned = cv2.warpAffine(
+        small,
+        places,
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return turned.astype(np.uint8, copy=False)

@@ -17,10 +17,20 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, load_detector
+from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, DetectorName, load_detector
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
-from edge.preprocess import crop_face
+from edge.preprocess import crop_face, roll_of
+
+Alignment = Literal["auto", "none", "eyes"]
+ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes")
+# "auto" turns a crop upright where the line through the eyes is tilted by more than this many degrees. Thresholds of 8
+# to 30 were tried with the model that ships, on 1,000 PublicTest faces of FER2013, padded, enlarged and tilted by 0,
+# 15, 30 and 45 degrees. At 10, crops about YuNet's boxes are read right in 63.4, 62.5, 61.9 and 60.6 % (never turned:
+# 63.4, 60.5, 56.4, 46.6), about BlazeFace's in 62.9, 63.0, 62.6 and 62.8 % (62.7, 59.6, 54.0, 44.2). Turning every crop
+# costs YuNet's 1.2 points at 0 degrees. YuNet's points lean towards upright (its median reading of 30 degrees is 19)
+# and it finds 92, 89, 62 and 25 % of those faces; BlazeFace's points do not, and it finds 94, 94, 93 and 89 %.
+ALIGN_FROM_DEG = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,10 +93,17 @@ class Reading:
 class Recognizer:
     """Detector, crop and classifier; call it with a picture."""
 
-    def __init__(self, classifier: Classifier, detector: Detector) -> None:
-        """Put the two together; `load` does it from files."""
+    def __init__(self, classifier: Classifier, detector: Detector, align: Alignment = "auto") -> None:
+        """Put the two together; `load` does it from files.
+
+        Raises:
+            ValueError: an unknown alignment.
+        """
+        if align not in ALIGNMENTS:
+            raise ValueError(f"expected an alignment {', '.join(ALIGNMENTS[:-1])} or {ALIGNMENTS[-1]}; got {align!r}")
         self.classifier = classifier
         self.detector = detector
+        self.align = align
 
     def __call__(self, picture: npt.NDArray[np.uint8]) -> Reading:
         """Return the faces in a picture.
@@ -109,7 +126,10 @@ class Recognizer:
         detected = time.perf_counter_ns()
         contract = self.classifier.model.contract
         size = (contract.input.height, contract.input.width)
-        crops = [crop_face(picture, found.box, contract.crop, *size) for found, _ in detections]
+        crops = [
+            crop_face(picture, found.box, contract.crop, *size, roll_deg=self.roll_deg(found))
+            for found, _ in detections
+        ]
         cropped = time.perf_counter_ns()
         rows = [self.classifier.probabilities(crop)[0] for crop in crops]
         inferred = time.perf_counter_ns()
@@ -129,33 +149,44 @@ class Recognizer:
             ),
         )
 
+    def roll_deg(self, found: Detection) -> float:
+        """Return by how many degrees clockwise a detection is turned back; 0 where it stays as it is."""
+        if self.align == "none" or found.points is None or len(found.points) < 2:
+            return 0.0
+        roll = roll_of(found.points[0], found.points[1])
+        return roll if self.align == "eyes" or abs(roll) > ALIGN_FROM_DEG else 0.0
+
 
 def load(
     model: str | os.PathLike[str] | None = None,
-    detector: Literal["auto", "yunet", "haar"] = "auto",
+    detector: DetectorName = "auto",
     detector_model: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     detection_side_px: int = DETECTION_SIDE_PX,
+    align: Alignment = "auto",
 ) -> Recognizer:
     """Return a recognizer, loaded and ready.
 
     Args:
         model: a .tflite from `python -m convert`; None: the model that ships in the package.
-        detector: "yunet", "haar", or "auto": YuNet where its file is given or cached, else Haar.
-        detector_model: YuNet's ONNX file.
+        detector: "yunet", "blazeface", "haar", or "auto": what `detector_model` is; without it YuNet where its file is
+            cached, else BlazeFace where its file is, else Haar.
+        detector_model: YuNet's ONNX file or BlazeFace's TFLite file.
         threads: of the interpreter; None: the machine's cores, at most 4.
-        detection_side_px: pictures with a longer side are scaled down to it for detection.
+        detection_side_px: pictures with a longer side are scaled down to it for detection by YuNet and Haar.
+        align: whether crops are turned upright by the eyes: "none" never, "eyes" always, "auto" where they are tilted
+            by more than `ALIGN_FROM_DEG`. Haar gives no eyes, so its crops are never turned.
 
     Raises:
         ModelFileError: the model is missing, damaged or foreign.
         ContractError: the model's `fer-edge.json` breaks its schema.
-        DetectorError: the detector's file is missing or is not YuNet.
+        DetectorError: the detector's file is missing or is not the detector's.
         EdgeError: no TFLite runtime is installed.
         ValueError: an argument outside its range.
     """
     count = default_threads() if threads is None else threads
     classifier = Classifier(read_model(model), count)
-    return Recognizer(classifier, load_detector(detector, detector_model, detection_side_px))
+    return Recognizer(classifier, load_detector(detector, detector_model, detection_side_px), align)
 
 
 def default_threads() -> int:

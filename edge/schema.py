@@ -107,9 +107,9 @@ def _is(value: Any, kind: str) -> bool:
         return value is None
     if kind == "boolean":
         return isinstance(value, bool)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return False
-    return kind == "number" or (kind == "integer" and float(value).is_integer())
+    if isinstance(value, float):
+        return math.isfinite(value) and (kind == "number" or (kind == "integer" and value.is_integer()))
+    return isinstance(value, int) and not isinstance(value, bool) and kind in ("number", "integer")
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ import struct
 
 from edge.errors import ImageError
 
-WIDTH, HEIGHT, STRIP_OFFSETS, ORIENTATION, STRIP_COUNTS = 256, 257, 273, 274, 279
+WIDTH, HEIGHT, BITS, STRIP_OFFSETS, ORIENTATION, STRIP_COUNTS = 256, 257, 258, 273, 274, 279
 TILE_OFFSETS, TILE_COUNTS, EXTRA_SAMPLES = 324, 325, 338
 ASSOCIATED_ALPHA = 1  # a value of EXTRA_SAMPLES: colours are already multiplied by alpha
 
@@ -40,7 +40,7 @@ def read_directory(content: bytes) -> dict[int, tuple[int, ...]]:
             raise ImageError(f"expected a TIFF directory of at most 4096 tags; got {count}; save the picture again")
         first, size = (start + 8, 20) if big else (start + 2, 12)
         entries = [_entry(content, first + i * size, order, big) for i in range(count)]
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:  # OverflowError: BigTIFF's 64-bit offsets past what memory can have
         raise ImageError("expected a whole TIFF; got one that ends early; copy or save it again") from error
     return {tag: values for tag, values in entries if values}
 

@@ -31,7 +31,7 @@ class ImageConfig:
     model: str | None
     as_json: bool
     out: str | None
-    detector: Literal["auto", "yunet", "haar"]
+    detector: Literal["auto", "yunet", "blazeface", "haar"]
     detector_model: str | None
     detection_side: int
     threads: int | None
@@ -44,18 +44,18 @@ class ImageConfig:
 @click.option("--out", metavar="FILE|FOLDER", help="Write annotated pictures: a file for one picture, else a folder.")
 @click.option(
     "--detector",
-    type=click.Choice(["auto", "yunet", "haar"]),
+    type=click.Choice(["auto", "yunet", "blazeface", "haar"]),
     default="auto",
     show_default=True,
-    help="auto: YuNet where --detector-model is given or `fer-edge fetch yunet` has been run, else Haar.",
+    help="auto: what --detector-model is, else YuNet or BlazeFace where `fer-edge fetch` has brought it, else Haar.",
 )
-@click.option("--detector-model", metavar="FILE", help="YuNet's ONNX file.")
+@click.option("--detector-model", metavar="FILE", help="YuNet's ONNX file or BlazeFace's TFLite file.")
 @click.option(
     "--detection-side",
     type=click.IntRange(32, 8192),
     default=640,
     show_default=True,
-    help="Longest side in pixels at which faces are looked for; raise it for small faces in large pictures.",
+    help="Longest side in pixels at which YuNet and Haar look for faces; raise it for small faces in large pictures.",
 )
 @click.option(
     "--threads", type=click.IntRange(1, 64), help="Threads of the interpreter. Default: the cores, at most 4."
@@ -120,8 +120,10 @@ def _names(pictures: Sequence[Path]) -> str:
 
 
 def _recognizer(config: ImageConfig) -> Recognizer:
+    from edge.notice import first_use
     from edge.recognizer import load
 
+    first_use()
     return load(config.model, config.detector, config.detector_model, config.threads, config.detection_side)
 
 

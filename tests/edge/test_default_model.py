@@ -80,10 +80,11 @@ def test_astronaut_is_found_with_haar_alone_and_read_sanely(astronaut_file: Path
     assert top < 120 < bottom  # the tip of her nose
 
 
-@pytest.mark.parametrize("detector", ["yunet", "haar"])
+@pytest.mark.parametrize("detector", ["yunet", "blazeface", "haar"])
 def test_portraits_are_read_as_happy_or_neutral(shared_data: Path, astronaut_file: Path, detector: str) -> None:
-    yunet = shared_data / "detectors" / YUNET_NAME
-    recognizer = edge.load(detector=detector, detector_model=yunet if detector == "yunet" else None)  # type: ignore[arg-type]
+    names = {"yunet": YUNET_NAME, "blazeface": "face_detection_short_range.tflite"}
+    model = shared_data / "detectors" / names[detector] if detector in names else None
+    recognizer = edge.load(detector=detector, detector_model=model)  # type: ignore[arg-type]
     for file in (astronaut_file, shared_data / "photos" / "grace_hopper.jpg"):
         (face,) = recognizer(edge.read_image(file)).faces
         assert face.emotion in CALM, file

@@ -9,16 +9,18 @@ import pytest
 from skimage import data
 
 from edge.detectors import (
+    BLAZEFACE_NAME,
     DETECTION_SIDE_PX,
     YUNET_NAME,
+    BlazeFace,
     Detection,
     Detector,
     Haar,
     YuNet,
-    _large_enough,
     from_haar,
     load_detector,
 )
+from edge.detectors.core import large_enough
 from edge.errors import DetectorError
 from edge.files import sha256_of
 from edge.images import read_image
@@ -34,6 +36,11 @@ FACES = {
 @pytest.fixture(scope="module")
 def yunet_path(shared_data: Path) -> Path:
     return shared_data / "detectors" / YUNET_NAME
+
+
+@pytest.fixture(scope="module")
+def blazeface_path(shared_data: Path) -> Path:
+    return shared_data / "detectors" / BLAZEFACE_NAME
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +84,19 @@ def test_haar_finds_the_frontal_faces_and_nothing_else_in_yunets_convention(
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
-def test_pictures_without_a_face_give_none(name: str, yunet_path: Path) -> None:
+def test_pictures_without_a_face_give_none(name: str, yunet_path: Path, blazeface_path: Path) -> None:
     picture = getattr(data, name)()
     assert YuNet(yunet_path).detect(picture) == ()
+    assert BlazeFace(blazeface_path).detect(picture) == ()
     assert Haar().detect(picture) == ()
 
 
-@pytest.mark.parametrize("kind", ["yunet", "haar"])
+@pytest.mark.parametrize("kind", ["yunet", "blazeface", "haar"])
 def test_boxes_in_large_pictures_are_in_their_own_pixels(
-    kind: str, pictures: dict[str, np.ndarray], yunet_path: Path
+    kind: str, pictures: dict[str, np.ndarray], yunet_path: Path, blazeface_path: Path
 ) -> None:
-    detector: Detector = YuNet(yunet_path) if kind == "yunet" else Haar()
+    files = {"yunet": yunet_path, "blazeface": blazeface_path, "haar": None}
+    detector = load_detector(kind, files[kind])  # type: ignore[arg-type]
     large = pictures["astronaut"].repeat(3, axis=0).repeat(4, axis=1)
     left, top, right, bottom = FACES["astronaut"][0]
     found = detector.detect(large)
@@ -103,9 +112,10 @@ def test_a_higher_detection_side_finds_the_smaller_face(pictures: dict[str, np.n
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (7, 5), (33, 31)])
-def test_pictures_of_any_shape_are_looked_at(shape: tuple[int, int], yunet_path: Path) -> None:
+def test_pictures_of_any_shape_are_looked_at(shape: tuple[int, int], yunet_path: Path, blazeface_path: Path) -> None:
     picture = np.zeros((*shape, 3), np.uint8)
     assert YuNet(yunet_path).detect(picture) == ()
+    assert BlazeFace(blazeface_path).detect(picture) == ()
     assert Haar().detect(picture) == ()
 
 
@@ -140,7 +150,7 @@ def test_the_least_side_counts_within_the_picture() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     boxes = {"whole": (10.0, 10.0, 18.0, 30.0), "narrow": (10.0, 10.0, 17.9, 30.0), "cut": (-22.0, 10.0, 8.0, 40.0),
              "cut off": (-22.1, 10.0, 7.9, 40.0), "outside": (120.0, 10.0, 160.0, 50.0)}  # fmt: skip
-    kept = _large_enough([Detection(box, 1.0) for box in boxes.values()], image)
+    kept = large_enough([Detection(box, 1.0) for box in boxes.values()], image)
     assert [face.box for face in kept] == [boxes["whole"], boxes["cut"]]
 
 
@@ -148,23 +158,28 @@ def test_haars_square_becomes_yunets_box() -> None:
     assert from_haar(100, 200, 1000) == pytest.approx((190, 177.5, 1006, 1248.5))
 
 
-def test_another_type_or_shape_is_refused(yunet_path: Path) -> None:
-    for detector in (YuNet(yunet_path), Haar()):
+def test_another_type_or_shape_is_refused(yunet_path: Path, blazeface_path: Path) -> None:
+    for detector in (YuNet(yunet_path), BlazeFace(blazeface_path), Haar()):
         with pytest.raises(ValueError, match=r"expected a uint8 RGB picture of shape \(h, w, 3\); got float32"):
             detector.detect(np.zeros((64, 64, 3), np.float32))
 
 
-def test_auto_takes_haar_until_yunet_is_there(
-    yunet_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_auto_takes_the_given_file_then_yunet_then_blazeface_then_haar(
+    yunet_path: Path, blazeface_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FER_EDGE_CACHE", str(tmp_path))
     assert load_detector().name == "haar"
     assert load_detector(model=yunet_path).name == "yunet"
+    assert load_detector(model=blazeface_path).name == "blazeface"
     with pytest.raises(DetectorError, match="expected YuNet's ONNX file; got no such file; fetch it with"):
         load_detector("yunet")
+    with pytest.raises(DetectorError, match=r"expected BlazeFace's file .*; got no such file; fetch it with"):
+        load_detector("blazeface")
+    (tmp_path / BLAZEFACE_NAME).write_bytes(blazeface_path.read_bytes())
+    assert load_detector().name == load_detector("blazeface").name == "blazeface"
     (tmp_path / YUNET_NAME).write_bytes(yunet_path.read_bytes())
-    assert load_detector().name == "yunet"
-    assert load_detector("yunet").name == "yunet"
+    assert load_detector().name == load_detector("yunet").name == "yunet"
+    assert load_detector(model=blazeface_path).name == "blazeface"
     assert load_detector("haar").name == "haar"
 
 
@@ -176,7 +191,9 @@ def test_another_file_is_allowed_by_name_but_not_in_the_cache(
     other.write_bytes(yunet_path.read_bytes() + b"\xa2\x06\x00")  # an unknown, empty protobuf field: the same network
     came = sha256_of(other)[:12]
     assert load_detector(model=other).name == "yunet"
-    with pytest.raises(DetectorError, match=rf"expected sha256 8f2383e4dd3c\.\.\.; got {came}\.\.\.; fetch it again"):
+    with pytest.raises(
+        DetectorError, match=rf"with sha256 8f2383e4dd3c\.\.\.; got 232,592 bytes with {came}\.\.\.; fetch"
+    ):
         load_detector()
 
 
@@ -194,7 +211,7 @@ def test_a_truncated_yunet_is_refused(yunet_path: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a detector auto, yunet or haar; got 'blaze'"):
+    with pytest.raises(ValueError, match="expected a detector auto, yunet, blazeface or haar; got 'blaze'"):
         load_detector("blaze")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected no detector model with haar"):
         load_detector("haar", tmp_path)

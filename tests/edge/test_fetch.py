@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.detectors import YUNET_NAME, YUNET_SHA256
+from edge.detectors import BLAZEFACE_NAME, BLAZEFACE_SHA256, YUNET_NAME, YUNET_SHA256, load_detector
 from edge.errors import DownloadError
-from edge.fetch import YUNET_BYTES, YUNET_URLS, fetch_yunet
+from edge.fetch import BLAZEFACE_BYTES, BLAZEFACE_URLS, YUNET_BYTES, YUNET_URLS, fetch_blazeface, fetch_yunet
 from edge.files import sha256_of
 from tests.edge.conftest import Run
 
@@ -21,8 +21,13 @@ def yunet(shared_data: Path) -> bytes:
 
 
 @pytest.fixture
-def server(yunet: bytes) -> Iterator[str]:
-    """The address of a web server with the right file, a moved one, a wrong one, an endless one and a silent one."""
+def blazeface(shared_data: Path) -> bytes:
+    return (shared_data / "detectors" / BLAZEFACE_NAME).read_bytes()
+
+
+@pytest.fixture
+def server(yunet: bytes, blazeface: bytes) -> Iterator[str]:
+    """The address of a web server with the right files, a moved one, a wrong one, an endless one and a silent one."""
     silent = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -35,9 +40,11 @@ def server(yunet: bytes) -> Iterator[str]:
             if self.path == "/silent":
                 silent.wait(10)
                 return
-            bodies = {"/right": yunet, "/wrong": yunet[:-1] + b"!", "/short": yunet[:1000], "/endless": yunet * 5}
+            bodies = {"/right": yunet, "/wrong": yunet[:-1] + b"!", "/short": yunet[:1000], "/endless": yunet * 5,
+                      "/blazeface": blazeface, "/blazeface-wrong": b"?" + blazeface[1:]}  # fmt: skip
+            lengths = {"/endless": 5 * YUNET_BYTES, "/blazeface": BLAZEFACE_BYTES, "/blazeface-wrong": BLAZEFACE_BYTES}
             self.send_response(200 if self.path in bodies else 404)
-            self.send_header("Content-Length", str(5 * YUNET_BYTES if self.path == "/endless" else YUNET_BYTES))
+            self.send_header("Content-Length", str(lengths.get(self.path, YUNET_BYTES)))
             self.end_headers()
             with contextlib.suppress(ConnectionError):  # the client has had enough
                 self.wfile.write(bodies.get(self.path, b""))
@@ -118,3 +125,33 @@ def test_a_file_address_serves_as_a_mirror(tmp_path: Path, shared_data: Path) ->
 def test_an_address_of_another_kind_is_refused_with_the_kinds_that_serve(url: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"expected an address that begins with http, https, file; got {url}"):
         fetch_yunet([url], tmp_path)
+
+
+def test_blazeface_arrives_whole_and_right_or_not_at_all(server: str, tmp_path: Path) -> None:
+    ticks: list[tuple[int, int]] = []
+    addresses = [server + "/none", server + "/right", server + "/blazeface"]
+    fetched = fetch_blazeface(addresses, tmp_path, lambda done, total: ticks.append((done, total)))
+    assert fetched == tmp_path / BLAZEFACE_NAME
+    assert sha256_of(fetched) == BLAZEFACE_SHA256
+    assert ticks[-1] == (BLAZEFACE_BYTES, BLAZEFACE_BYTES)
+    assert fetch_blazeface(["http://127.0.0.1:1/nobody"], tmp_path) == fetched
+    with pytest.raises(DownloadError, match=rf"expected {BLAZEFACE_NAME} .*3bc1.*; got .*229,032 bytes with sha256 "):
+        fetch_blazeface([server + "/blazeface-wrong"], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_blazefaces_addresses_are_mediapipes_own() -> None:
+    for url in BLAZEFACE_URLS:
+        assert url.startswith("https://storage.googleapis.com/mediapipe-assets/") and url.endswith(BLAZEFACE_NAME)
+
+
+def test_the_command_fetches_blazeface_which_auto_then_finds(
+    run: Run, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_EDGE_CACHE", str(tmp_path))
+    assert load_detector().name == "haar"
+    result = run("fetch", "blazeface", "--url", server + "/blazeface")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{tmp_path / BLAZEFACE_NAME}\n", "")
+    assert load_detector().name == "blazeface"
+    failed = run("fetch", "blazeface", "--url", server + "/right", env={"FER_EDGE_CACHE": str(tmp_path / "new")})
+    assert failed.exit_code == 1 and failed.stderr.startswith(f"error: expected {BLAZEFACE_NAME}")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from edge.contract import CropSpec
-from edge.preprocess import crop_face, crop_square, fit, fit_face
+from edge.preprocess import crop_face, crop_square, fit, fit_face, roll_of
 
 PLAIN = CropSpec(side_scale=1.0)
 
@@ -93,3 +95,63 @@ def test_a_box_outside_the_picture_is_refused_and_one_that_touches_it_is_not() -
 def test_a_grey_picture_is_refused_by_crop() -> None:
     with pytest.raises(ValueError, match=r"shape \(h, w, 3\)"):
         crop_face(np.zeros((20, 20), np.uint8), (0, 0, 9, 9), PLAIN, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("right_eye", "left_eye", "degrees"),
+    [((10, 50), (30, 50), 0), ((10, 50), (30, 70), 45), ((10, 50), (10, 30), -90), ((30, 50), (10, 50), 180)],
+)
+def test_the_roll_is_the_slope_of_the_eyes_clockwise(
+    right_eye: tuple[float, float], left_eye: tuple[float, float], degrees: float
+) -> None:
+    assert roll_of(right_eye, left_eye) == pytest.approx(degrees)
+
+
+@pytest.mark.parametrize("degrees", [-30, 20, 45])
+def test_a_tilted_face_comes_out_as_the_upright_one_does(degrees: float) -> None:
+    picture, box, crop = data.astronaut(), (178.0, 64.0, 268.0, 176.0), CropSpec(side_scale=1.0, resolution_px=48)
+    clockwise = cv2.getRotationMatrix2D((222.5, 119.5), -degrees, 1.0)  # about the box's centre; cv2 counts against it
+    tilted = cv2.warpAffine(picture, clockwise, (512, 512)).astype(np.uint8, copy=False)
+    upright = crop_face(picture, box, crop, 56, 56).astype(int)
+
+    def difference(roll_deg: float) -> float:
+        return float(np.abs(crop_face(tilted, box, crop, 56, 56, roll_deg) - upright).mean())
+
+    assert difference(degrees) < 3
+    assert difference(0) > 15 and difference(-degrees) > 15
+
+
+@pytest.mark.parametrize(("turns", "degrees"), [(0, 1e-9), (1, 90), (2, 180), (3, -90)])
+def test_quarter_turns_move_pixels_and_change_none(turns: int, degrees: float) -> None:
+    picture = gradient(100, 100)
+    turned = np.ascontiguousarray(np.rot90(picture, -turns))
+    spec = CropSpec(side_scale=1.0, offset_x=0.1, offset_y=0.2)  # the shift turns with the face
+    upright = crop_face(picture, (30, 40, 70, 80), spec, 40, 40)
+    box = {0: (30, 40, 70, 80), 1: (20, 30, 60, 70), 2: (30, 20, 70, 60), 3: (40, 30, 80, 70)}[turns]
+    assert upright[0, 0].tolist() == [34, 48, 0]
+    assert np.abs(crop_face(turned, box, spec, 40, 40, degrees).astype(int) - upright).max() <= 1
+
+
+def test_a_large_tilted_face_is_averaged_not_sampled() -> None:
+    stripes = np.zeros((1500, 1500, 3), np.uint8)
+    stripes[:, ::2] = 255
+    spec = CropSpec(side_scale=1.0, resolution_px=48)
+    turned = crop_face(stripes, (150, 150, 1350, 1350), spec, 48, 48, 30)
+    assert turned.std() < 3 and abs(turned.mean() - 127.5) < 3
+    assert crop_face(stripes, (150, 150, 250, 250), spec, 48, 48, 90).std() < 20
+
+
+def test_beyond_the_picture_the_border_is_repeated_in_tilted_crops_too() -> None:
+    picture = np.full((60, 60, 3), 50, np.uint8)
+    picture[:, -1] = 200
+    for box in ((40, 10, 80, 50), (59, 20, 99, 60), (-39, -39, 1, 1), (-3000, -3000, 3060, 3060)):
+        crop = crop_face(picture, box, PLAIN, 40, 40, 90)
+        assert crop.shape == (40, 40, 3) and crop.min() >= 50
+    right = crop_face(picture, (40, 10, 80, 50), PLAIN, 40, 40, 90)
+    assert (right[:20] == 200).all() and (right[21:] == 50).all()  # tilted clockwise, its top lies at the right
+
+
+@pytest.mark.parametrize("degrees", [float("nan"), float("inf")])
+def test_an_angle_that_is_none_is_refused(degrees: float) -> None:
+    with pytest.raises(ValueError, match="expected a finite angle; got"):
+        crop_face(gradient(20, 20), (0, 0, 9, 9), PLAIN, 8, 8, degrees)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import edge
@@ -90,9 +93,51 @@ def test_what_is_no_rgb_picture_is_refused(int8_path: Path, picture: object) -> 
         recognizer(int8_path)(np.zeros((0, 5, 3), np.uint8))
 
 
+class Seeing(Classifier):
+    """A classifier that keeps the last crop that it was given."""
+
+    def probabilities(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        self.seen = faces
+        return super().probabilities(faces)
+
+
+def seen(path: Path, align: Any, degrees: float | None) -> np.ndarray:
+    """Return the crop that the classifier gets for a face whose eyes are tilted clockwise by so many degrees."""
+    picture = np.arange(100 * 100 * 3, dtype=np.uint32).reshape(100, 100, 3) // 119 % 256
+    points = None
+    if degrees is not None:
+        x, y = 10 * math.cos(math.radians(degrees)), 10 * math.sin(math.radians(degrees))
+        points = ((50 - x, 50 - y), (50 + x, 50 + y))
+    classifier = Seeing(read_model(path))
+    Recognizer(classifier, Fixed(Detection((34, 34, 66, 66), 0.9, points)), align)(picture.astype(np.uint8))
+    return classifier.seen
+
+
+def test_a_tilted_face_is_turned_upright_before_it_is_read(int8_path: Path) -> None:
+    plain = seen(int8_path, "none", 90)
+    assert np.array_equal(plain, seen(int8_path, "auto", None))
+    for align in ("auto", "eyes"):
+        assert np.array_equal(seen(int8_path, align, 90), np.rot90(plain))  # against the clock
+        assert np.array_equal(seen(int8_path, align, -90), np.rot90(plain, -1))
+
+
+def test_auto_leaves_faces_as_little_tilted_as_the_training_pictures_were(int8_path: Path) -> None:
+    plain = seen(int8_path, "none", 0)
+    for degrees in (-9.9, 0, 9.9):
+        assert np.array_equal(seen(int8_path, "auto", degrees), plain)
+    for degrees in (-10.1, 10.1):
+        assert not np.array_equal(seen(int8_path, "auto", degrees), plain)
+    assert not np.array_equal(seen(int8_path, "eyes", 9.9), plain)
+
+
+def test_an_unknown_alignment_is_refused(int8_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected an alignment auto, none or eyes; got 'nose'"):
+        edge.load(int8_path, detector="haar", align="nose")  # type: ignore[arg-type]
+
+
 def test_load_puts_the_pieces_together_from_files(int8_path: Path) -> None:
-    loaded = edge.load(int8_path, detector="haar", threads=2)
-    assert loaded.detector.name == "haar"
+    loaded = edge.load(int8_path, detector="haar", threads=2, align="none")
+    assert loaded.detector.name == "haar" and loaded.align == "none"
     assert loaded.classifier.threads == 2
     assert loaded.classifier.model.path == int8_path
 
