@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from edge.recognizer import Reading as Reading
     from edge.recognizer import Recognizer as Recognizer
     from edge.recognizer import load as load
+    from edge.sources import open_source as open_source
+    from edge.stream import Stream as Stream
+    from edge.stream import StreamSettings as StreamSettings
 
 __version__ = "0.1.0"  # the one place: setup.cfg and the records read it from here
 
@@ -58,6 +61,9 @@ _HOMES = {
     "Reading": "edge.recognizer",
     "Recognizer": "edge.recognizer",
     "load": "edge.recognizer",
+    "open_source": "edge.sources",
+    "Stream": "edge.stream",
+    "StreamSettings": "edge.stream",
 }
 
 __all__ = ["__version__", *_HOMES]

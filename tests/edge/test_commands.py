@@ -240,7 +240,7 @@ def test_info_on_a_damaged_file_is_one_line(run: Run, int8_path: Path, tmp_path:
 
 def test_every_command_has_help(run: Run) -> None:
     for words in ((), ("image",), ("info",), ("benchmark", "latency"), ("benchmark", "accuracy"), ("fetch", "yunet"),
-                  ("doctor",), ("about",)):  # fmt: skip
+                  ("doctor",), ("about",), ("video",), ("camera",)):  # fmt: skip
         result = run(*words, "--help")
         assert result.exit_code == 0 and "Usage: fer-edge" in result.stdout
     assert run("imgae").exit_code == 2

@@ -12,6 +12,7 @@ BASE = frozenset({"numpy", "cv2", "click"})
 INTERPRETERS = frozenset({"ai_edge_litert", "tflite_runtime", "tensorflow.lite"})
 TENSORFLOW = frozenset({"tensorflow", "tf_keras", "tensorflow_model_optimization"})
 INTERPRETER_FILE = Path("edge/interpreter.py")
+PICAMERA_FILE = Path("edge/sources/devices.py")
 # Import by a name that is no literal: edge's lazy public names, and the table RUNTIMES, which a test of its own holds.
 DYNAMIC_FILES = frozenset({Path("edge/__init__.py"), INTERPRETER_FILE})
 DYNAMIC = "<a name made at run time>"
@@ -80,6 +81,8 @@ def violations(path: Path, source: str) -> list[str]:
 def _edge_may(path: Path, found: Import) -> bool:
     if found.package in EVERYWHERE or found.package in BASE or found.package == "edge":
         return True
+    if found.package == "picamera2":
+        return found.lazy and path == PICAMERA_FILE
     is_interpreter = any(found.module == name or found.module.startswith(f"{name}.") for name in INTERPRETERS)
     return is_interpreter and found.lazy and path == INTERPRETER_FILE
 

@@ -33,7 +33,7 @@ QUICKER = {
     "fer-edge benchmark latency": "--pairs 3 --warmup 1",
 }
 # Needs the network; what runs it without one is named here.
-ELSEWHERE = {"fer-edge fetch yunet": "tests/edge/test_fetch.py"}
+ELSEWHERE = {f"fer-edge fetch {name}": "tests/edge/test_fetch.py" for name in ("yunet", "blazeface")}
 DETECTOR = "face_detection_yunet_2023mar.onnx"
 
 pytestmark = pytest.mark.slow
@@ -84,12 +84,23 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     (folder / "photos").mkdir()
     for name in ("photo.jpg", "photos/first.jpg", "photos/second.jpg"):
         assert cv2.imwrite(str(folder / name), data.astronaut()[..., ::-1])
+    _write_video(folder / "clip.mp4", cv2.resize(data.astronaut()[..., ::-1], (256, 256)))
     _write_fer2013(folder / "fer2013.csv")
     _write_weights(folder / "weights.npz")
     (folder / "results").mkdir()
     # The reader's own: the project's holds the card of the shipped model, whose records are not here.
     (folder / "README.md").write_text(f"# Mine\n\n{BEGIN}\n{END}\n", encoding="utf-8")
     yield Walk(folder)
+
+
+def _write_video(path: Path, picture: np.ndarray) -> None:
+    """Write half a second in which a picture stands still."""
+    import cv2
+
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (picture.shape[1], picture.shape[0]))
+    for _ in range(5):
+        video.write(picture)
+    video.release()
 
 
 def _write_fer2013(path: Path) -> None:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs"
 DOCUMENTS = sorted(FOLDER.glob("*.md"))
 UNIT = FOLDER / "fer-edge.service"
+WORKSTATION = ("train", "convert", "benchmarks")
 # Other programs that the documents may call.
 SHELL = (
     "sudo apt install ", "sudo useradd ", "sudo userdel ", "sudo python3 -m venv ", "sudo cp ", "sudo rm ",
@@ -36,20 +37,23 @@ SHELL = (
 
 
 def root_command() -> click.Group:
-    """`fer-edge` with every command of its package, also one that is not registered yet."""
+    """`fer-edge` with its commands, and the workstation's `python -m NAME` as commands of these names."""
     group = click.Group("fer-edge", commands=dict(cli.commands))
-    for path in (ROOT / "edge" / "commands").glob("*.py"):
-        command = getattr(importlib.import_module(f"edge.commands.{path.stem}"), path.stem, None)
-        if isinstance(command, click.Command):
-            group.add_command(command, path.stem)
+    for name in WORKSTATION:
+        group.add_command(importlib.import_module(f"{name}.__main__").main, name)
     return group
 
 
 def own_words(line: str) -> list[str] | None:
-    """Return the words after `fer-edge` in a shell line (behind sudo, variables and a path); None: another program."""
+    """Return the words after `fer-edge` or `python -m` in a shell line (behind sudo, variables and a path).
+
+    None: another program.
+    """
     words = shlex.split(line)
     while words and (words[0] == "sudo" or re.fullmatch(r"[A-Z_]+=\S*", words[0])):
         words.pop(0)
+    if words[:2] == ["python", "-m"] and words[2:3] and words[2] in WORKSTATION:
+        return words[2:]
     return words[1:] if words and words[0].rpartition("/")[2] == "fer-edge" else None
 
 
@@ -96,6 +100,8 @@ def test_a_command_of_the_documents_has_existing_commands_and_flags(line: str) -
     ("line", "text"),
     [
         ("fer-edge kamera", "no command kamera"),
+        ("python -m benchmarks pears", "no command pears"),
+        ("python -m convert runs/lite0 --recipe int3", "Invalid value"),
         ("sudo A=1 /usr/local/lib/fer-edge/bin/fer-edge fetch yunit", "no command yunit"),
         ("fer-edge doctor --jsno", "No such option"),
         ("fer-edge benchmark latency --threads none", "Invalid value"),

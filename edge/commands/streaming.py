@@ -1,0 +1,313 @@
+"""What `fer-edge video` and `fer-edge camera` share: options, the loop, and what is said before and after it.
+
+The first Ctrl-C or SIGTERM lets the frame in work end and closes the outputs; a second one ends the program at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from edge.cli import printable
+from edge.commands.options import json_option, model_option, progress
+
+if TYPE_CHECKING:
+    from edge.outputs import Output
+    from edge.recognizer import Recognizer
+    from edge.sources import Source, Status
+    from edge.stream import Stream, StreamReading, StreamSettings
+
+_KEPT_LATENCIES = 1000  # frames that the medians of the summary are taken over
+_ERASE_LINE = "\r\x1b[K"
+_MOST_LIVE_VIDEO_FPS = 15.0  # of a camera's annotated video: a device seldom reads more, and encodes each
+
+LAG = (
+    "Answers are averaged over time: after a sudden change of expression the average has gone half the way after 0.69 "
+    'times --smoothing-ms (277 ms at 400). Where the best answer\'s average is below --uncertain-below, "uncertain" is '
+    "said; the model's probabilities are calibrated on single pictures."
+)
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """The flags that `fer-edge video` and `fer-edge camera` share."""
+
+    model: str | None
+    as_json: bool
+    detector: Literal["auto", "yunet", "blazeface", "haar"]
+    detector_model: str | None
+    detection_side: int
+    detect_every: int
+    infer_every: int
+    smoothing_ms: float
+    uncertain_below: float
+    out: str | None
+    jsonl: str | None
+    csv: str | None
+    append: bool
+    threads: int | None
+    max_frames: int | None
+
+
+_OPTIONS = (
+    model_option,
+    click.option(
+        "--detector",
+        type=click.Choice(["auto", "yunet", "blazeface", "haar"]),
+        default="auto",
+        show_default=True,
+        help="auto: what --detector-model is, else YuNet or BlazeFace where `fer-edge fetch` has brought it, "
+        "else Haar.",
+    ),
+    click.option("--detector-model", metavar="FILE", help="YuNet's ONNX file or BlazeFace's TFLite file."),
+    click.option(
+        "--detection-side",
+        type=click.IntRange(32, 8192),
+        default=640,
+        show_default=True,
+        help="Longest side in pixels at which YuNet and Haar look for faces; smaller is faster.",
+    ),
+    click.option(
+        "--detect-every",
+        type=click.IntRange(1, 1000),
+        default=3,
+        show_default=True,
+        help="Run the detector on each n-th frame; between, faces are followed by their motion.",
+    ),
+    click.option(
+        "--infer-every",
+        type=click.IntRange(1, 1000),
+        default=1,
+        show_default=True,
+        help="Run the classifier on each n-th frame.",
+    ),
+    click.option(
+        "--smoothing-ms",
+        type=click.FloatRange(0, 60_000),
+        default=400.0,
+        show_default=True,
+        help="Time constant of the average over a face's answers; half of a sudden change shows after 0.69 times it. "
+        "0: no average.",
+    ),
+    click.option(
+        "--uncertain-below",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        help='Averaged probability of the best answer below which "uncertain" is said.',
+    ),
+    click.option("--out", metavar="FILE.mp4|.avi", help="Write a video with the faces drawn in."),
+    click.option("--jsonl", metavar="FILE", help="Write the lines of --json to a file."),
+    click.option("--csv", metavar="FILE", help="Write a row a face and frame."),
+    click.option("--append", is_flag=True, help="Add to the files of --jsonl and --csv instead of replacing them."),
+    json_option,
+    click.option(
+        "--threads", type=click.IntRange(1, 64), help="Threads of the interpreter. Default: the cores, at most 4."
+    ),
+    click.option("--max-frames", type=click.IntRange(1), help="End after so many frames."),
+)
+
+
+def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def load(config: StreamConfig) -> tuple[Recognizer, StreamSettings]:
+    """Return the recognizer and the settings that the flags ask for."""
+    from edge.notice import first_use
+    from edge.recognizer import load
+    from edge.stream import StreamSettings
+
+    first_use()
+    settings = StreamSettings(config.detect_every, config.infer_every, config.smoothing_ms, config.uncertain_below)
+    recognizer = load(config.model, config.detector, config.detector_model, config.threads, config.detection_side)
+    return recognizer, settings
+
+
+def say(status: Status) -> None:
+    """Print what a source has to say, in one line on stderr."""
+    click.echo(f"note: {printable(status.text)}", err=True)
+
+
+def run(config: StreamConfig, source: Source, recognizer: Recognizer, settings: StreamSettings) -> int | None:
+    """Read the source to its end; return the number of the signal that ended it, or None.
+
+    Raises:
+        EdgeError: an output cannot be written, or the source failed for good.
+    """
+    from edge.stream import Stream
+
+    stream = Stream(recognizer, settings)
+    click.echo(_opening(source, recognizer, settings), err=True)
+    tally = _Tally()
+    with source, _ended_by_signals(source) as ended:
+        try:
+            with ExitStack() as stack:
+                outputs = [stack.enter_context(output) for output in _outputs(config, source, stream)]
+                tick = stack.enter_context(_bar(config, source))
+                _loop(config, source, stream, outputs, tally, tick)
+        finally:
+            if tally.frames:
+                click.echo(tally.summary(), err=True)
+    return ended[0] if ended else None
+
+
+def _loop(
+    config: StreamConfig,
+    source: Source,
+    stream: Stream,
+    outputs: list[Output],
+    tally: _Tally,
+    tick: Callable[[int, int], None],
+) -> None:
+    total = source.total if config.max_frames is None else min(config.max_frames, source.total or config.max_frames)
+    for frame in source.frames():
+        reading = stream(frame)
+        for output in outputs:
+            output.write(reading)
+        tally.add(reading)
+        if total is not None:
+            tick(min(tally.frames, total), total)
+        if tally.frames == config.max_frames:
+            return
+    if total is not None and tally.frames:
+        tick(total, total)
+
+
+def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[Any]:
+    """Yield the outputs that the flags ask for, each opened when the one before is in safe hands."""
+    from edge.outputs import CsvFile, EventLines, JsonLines
+
+    meta = _meta(source, stream)
+    if config.as_json:
+        yield JsonLines(click.echo, meta)
+    else:
+        yield EventLines(_echo_over_bar)
+    if config.jsonl is not None:
+        yield JsonLines.to_file(config.jsonl, meta, config.append)
+    if config.csv is not None:
+        yield CsvFile(config.csv, stream.recognizer.classifier.labels, config.append)
+    if config.out is not None:
+        from edge.videos import AnnotatedVideo
+
+        fps = min(source.fps or _MOST_LIVE_VIDEO_FPS, _MOST_LIVE_VIDEO_FPS) if source.live else source.fps
+        yield AnnotatedVideo(config.out, source.width, source.height, fps)
+
+
+def _meta(source: Source, stream: Stream) -> dict[str, Any]:
+    """Return what the first line of JSON says."""
+    from edge import __version__
+    from edge.records import now
+
+    model, settings = stream.recognizer.classifier.model, stream.settings
+    return {
+        "fer_edge": __version__,
+        "source": source.name,
+        "live": source.live,
+        "started": now(),
+        "started_s": round(time.monotonic(), 4) if source.live else 0.0,
+        "model": {"name": model.contract.name, "recipe": model.contract.recipe, "sha256": model.sha256},
+        "detector": stream.recognizer.detector.name,
+        "labels": list(model.labels),
+        "detect_every": settings.detect_every,
+        "infer_every": settings.infer_every,
+        "smoothing_ms": settings.smoothing_ms,
+        "half_way_after_ms": round(settings.lag_ms, 1),
+        "uncertain_below": settings.uncertain_below,
+    }
+
+
+def _opening(source: Source, recognizer: Recognizer, settings: StreamSettings) -> str:
+    """Return what is said before the first frame: model and its accuracy, detector, source, lag."""
+    contract = recognizer.classifier.model.contract
+    figures = [
+        f"{entry['accuracy']:.1%} on {entry['dataset']} {entry['part']} ({entry['protocol']}, {entry['samples']:,} "
+        "faces)"
+        for entry in contract.metrics
+    ]
+    fps = f", {source.fps:g} frames a second" if source.fps else ""
+    lines = [
+        f"model {contract.name} ({contract.recipe}), accuracy {'; '.join(figures) or 'not stated'}",
+        f"source {source.name}: {source.width} x {source.height}{fps}; detector {recognizer.detector.name}"
+        f"{' on each frame' if settings.detect_every == 1 else f' on one frame in {settings.detect_every}'}",
+        f"answers averaged over {settings.smoothing_ms:g} ms: half of a sudden change shows after "
+        f'{settings.lag_ms:.0f} ms; "uncertain" below {settings.uncertain_below:.0%}',
+    ]
+    return "\n".join(map(printable, lines))
+
+
+class _Tally:
+    """What the summary counts; its memory does not grow."""
+
+    def __init__(self) -> None:
+        self.frames = self.dropped = 0
+        self._faces: int = 0
+        self._begun_s = time.monotonic()
+        self._latencies: dict[str, deque[float]] = {}
+
+    def add(self, reading: StreamReading) -> None:
+        self.frames += 1
+        self.dropped += reading.frame.dropped
+        self._faces += sum(event.kind == "appeared" for event in reading.events)
+        for stage, ms in reading.latency_ms.items():
+            if ms > 0:
+                self._latencies.setdefault(stage, deque(maxlen=_KEPT_LATENCIES)).append(ms)
+
+    def summary(self) -> str:
+        seconds = max(1e-9, time.monotonic() - self._begun_s)
+        medians = ", ".join(f"{stage} {statistics.median(ms):.2f}" for stage, ms in self._latencies.items())
+        return (
+            f"{self.frames:,} frame{'' if self.frames == 1 else 's'} in {seconds:.1f} s ({self.frames / seconds:.1f} a "
+            f"second), {self.dropped:,} skipped, {self._faces:,} face{'' if self._faces == 1 else 's'}; median ms of a "
+            f"stage where it ran: {medians}"
+        )
+
+
+@contextmanager
+def _ended_by_signals(source: Source) -> Iterator[list[int]]:
+    """Yield a list that gets the number of the signal that stops the source; a second signal ends the program."""
+    ended: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if ended:
+            raise KeyboardInterrupt
+        ended.append(number)
+        source.stop()
+
+    try:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, where Python allows no handlers
+        before = {}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _bar(config: StreamConfig, source: Source) -> Any:
+    """Return a progress bar for a file of known length, unless JSON goes to the same terminal."""
+    known = source.total is not None or config.max_frames is not None
+    if source.live or not known or (config.as_json and sys.stdout.isatty()):
+        return nullcontext(lambda done, total: None)
+    return progress("frames")
+
+
+def _echo_over_bar(line: str) -> None:
+    """Print a line; where a bar stands on the same terminal, in its place (the bar is drawn again below)."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        click.echo(_ERASE_LINE, nl=False, err=True)
+    click.echo(printable(line))

@@ -1,0 +1,228 @@
+"""Where a stream's readings go: lines for people, JSON lines, CSV; the annotated video is in `edge.videos`.
+
+Lines are written whole and flushed one by one, so that a file is sound up to its last line however the run ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from edge.errors import OutputError
+from edge.sources.frames import Closing
+from edge.stream import StreamReading
+
+
+class Output(Protocol):
+    """Something that takes readings."""
+
+    def write(self, reading: StreamReading) -> None:
+        """Take the next reading; raises OutputError."""
+
+    def close(self) -> None:
+        """Finish; more than once is allowed."""
+
+
+class LineFile(Closing):
+    """A text file that always ends with a whole line: each is written at once, and a part of one is taken back."""
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        """Open the file.
+
+        Args:
+            path: an ordinary file is made or replaced; a device or pipe is written to.
+            append: keep what an ordinary file holds, but for a line that an earlier run did not finish.
+
+        Raises:
+            OutputError: the file cannot be opened.
+        """
+        self.path = path
+        self.empty = True
+        self._descriptor = -1
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if append else os.O_TRUNC)
+            self._descriptor = os.open(path, flags, 0o666)
+            self._ordinary = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+            if append and self._ordinary:
+                self._end = _end_of_last_line(path)
+                os.ftruncate(self._descriptor, self._end)
+                os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            else:
+                self._end = 0
+        except OSError as error:
+            self.close()
+            raise _refused(path, error) from error
+        self.empty = self._end == 0
+
+    def write_line(self, line: str) -> None:
+        """Write a line (without its newline).
+
+        Raises:
+            OutputError: it cannot be written; an ordinary file then ends with the line before.
+        """
+        content = line.encode("utf-8") + b"\n"
+        try:
+            self._write(content)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._ordinary:
+                with contextlib.suppress(OSError):  # the first error is the one to tell
+                    os.ftruncate(self._descriptor, self._end)
+                    os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            raise _refused(self.path, error) from error
+        self._end += len(content)
+        self.empty = False
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+
+class JsonLines(Closing):
+    """One JSON object a line: first what was run ("type": "meta"), then a frame each ("type": "frame")."""
+
+    def __init__(
+        self, write_line: Callable[[str], None], meta: Mapping[str, Any], file: LineFile | None = None
+    ) -> None:
+        """Write the first line.
+
+        Args:
+            write_line: takes a line.
+            meta: JSON values: source, model, settings.
+            file: closed with this output.
+        """
+        self._write_line, self._file = write_line, file
+        write_line(_json({"type": "meta", **meta}))
+
+    @classmethod
+    def to_file(cls, path: str | os.PathLike[str], meta: Mapping[str, Any], append: bool = False) -> Self:
+        """Return an output that writes to a file.
+
+        Raises:
+            OutputError: the file cannot be opened or written.
+        """
+        file = LineFile(path, append)
+        try:
+            return cls(file.write_line, meta, file)
+        except OutputError:
+            file.close()
+            raise
+
+    def write(self, reading: StreamReading) -> None:
+        """Write a frame's line."""
+        self._write_line(_json(reading.to_dict()))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class CsvFile(Closing):
+    """One row a face and frame, under a heading."""
+
+    COLUMNS = (
+        "index", "captured_s", "track", "left", "top", "right", "bottom", "detection_score", "emotion", "detected",
+        "age_s",
+    )  # fmt: skip
+
+    def __init__(self, path: str | os.PathLike[str], labels: Sequence[str], append: bool = False) -> None:
+        """Open the file and write the heading unless it has one.
+
+        Args:
+            path: the file.
+            labels: of the model; a column each for the smoothed probability.
+            append: go on in an existing file.
+
+        Raises:
+            OutputError: the file cannot be opened or written.
+        """
+        self._labels = tuple(labels)
+        self._file = LineFile(path, append)
+        if self._file.empty:
+            self._write_row((*self.COLUMNS, *self._labels))
+
+    def write(self, reading: StreamReading) -> None:
+        """Write a row for each face."""
+        frame = reading.frame
+        for face in reading.faces:
+            self._write_row(
+                (
+                    frame.index,
+                    f"{frame.captured_s:.4f}",
+                    face.track,
+                    *face.box,
+                    f"{face.detection_score:.4f}",
+                    face.emotion,
+                    int(face.detected),
+                    f"{face.age_s:.3f}",
+                    *(f"{face.probabilities[label]:.6f}" for label in self._labels),
+                )
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write_row(self, row: Sequence[object]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(row)
+        self._file.write_line(text.getvalue())
+
+
+class EventLines(Closing):
+    """A line for people for each event: time, face, what happened."""
+
+    def __init__(self, write_line: Callable[[str], None]) -> None:
+        """Take what writes a line."""
+        self._write_line = write_line
+        self._begun_s: float | None = None
+
+    def write(self, reading: StreamReading) -> None:
+        """Write the frame's events."""
+        self._begun_s = reading.frame.captured_s if self._begun_s is None else self._begun_s
+        for event in reading.events:
+            shares = next((face.probabilities for face in reading.faces if face.track == event.track), None)
+            top = "" if shares is None or event.kind == "left" else f" ({max(shares.values()):.0%})"
+            what = f"{event.kind}, last {event.emotion}" if event.kind == "left" else f"{event.kind}: {event.emotion}"
+            self._write_line(f"{event.at_s - self._begun_s:9.2f} s  face {event.track} {what}{top}")
+
+
+def _end_of_last_line(path: str | os.PathLike[str]) -> int:
+    """Return how many bytes of a file its whole lines take."""
+    size = os.stat(path).st_size
+    with open(path, "rb") as stream:
+        start = size
+        while start > 0:
+            begin = max(0, start - (1 << 16))
+            stream.seek(begin)
+            found = stream.read(start - begin).rfind(b"\n")
+            if found >= 0:
+                return begin + found + 1
+            start = begin
+    return 0
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, allow_nan=False, separators=(",", ":"))
+
+
+def _refused(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    return OutputError(f"expected to write {path}; got: {reason}; make room or choose another name")

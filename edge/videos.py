@@ -1,0 +1,149 @@
+"""The annotated video: the only output that pictures go to, and only where it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.annotate import annotate
+from edge.errors import OutputError
+from edge.files import atomic_path
+from edge.recognizer import Face
+from edge.sources.frames import Closing
+from edge.stream import StreamReading
+
+# Codecs by suffix, tried in this order: what FFmpeg in OpenCV's wheels and OpenCV's own writer can always encode first.
+CODECS: Mapping[str, Sequence[str]] = {".mp4": ("mp4v", "avc1"), ".avi": ("MJPG", "XVID", "mp4v")}
+DEFAULT_VIDEO_FPS = 25.0
+_LONGEST_STILL_S = 2.0  # a longer gap in a camera's frames is cut from the video
+_KEPT_FREE_BYTES = 8 << 20  # room to finish the video in
+_LOOK_EVERY = 15  # frames between two looks at the free space
+
+
+class AnnotatedVideo(Closing):
+    """A video with the faces drawn in, at a constant rate: frames are repeated or left out to keep the source's time.
+
+    It grows under a temporary name and is moved into place by `close`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], width: int, height: int, fps: float) -> None:
+        """Open the writer.
+
+        Args:
+            path: ends in .mp4 or .avi.
+            width: of the frames, pixels; others are scaled to it.
+            height: of the frames, pixels.
+            fps: frames a second; 0: 25.
+
+        Raises:
+            OutputError: another suffix, an unwritable place, or no codec that this OpenCV can write.
+        """
+        self.path = path
+        suffix = Path(path).suffix.lower()
+        if suffix not in CODECS:
+            raise OutputError(f"{path}: expected a name ending in {' or '.join(CODECS)}; got {suffix!r}; rename it")
+        self._size, self._fps = (width, height), fps or DEFAULT_VIDEO_FPS
+        self._stack = ExitStack()
+        self._temporary = self._stack.enter_context(atomic_path(path))
+        self.codec, self._writer = self._open(CODECS[suffix])
+        self.count = 0  # frames in the video
+        self._taken = 0
+        self._offset_s: float | None = None
+        self._last_s = 0.0
+
+    def write(self, reading: StreamReading) -> None:
+        """Add a frame as often as the time since the last one asks for.
+
+        Raises:
+            OutputError: the disk is all but full; what was written can still be closed soundly.
+        """
+        if self._taken % _LOOK_EVERY == 0:
+            free = shutil.disk_usage(self._temporary.parent).free
+            if free < _KEPT_FREE_BYTES:
+                raise OutputError(
+                    f"expected room on the disk for {self.path}; got {free:,} bytes free; the video ends here, make "
+                    "room and run it again"
+                )
+        self._taken += 1
+        seconds = reading.frame.captured_s
+        if self._offset_s is None:
+            self._offset_s = seconds
+        elif seconds - self._last_s > _LONGEST_STILL_S:
+            self._offset_s += seconds - self._last_s - _LONGEST_STILL_S
+        self._last_s = seconds
+        wanted = round((seconds - self._offset_s) * self._fps) + 1
+        if wanted > self.count:
+            picture = cv2.cvtColor(drawn(reading), cv2.COLOR_RGB2BGR)
+            if picture.shape[1::-1] != self._size:
+                picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+            for _ in range(wanted - self.count):
+                self._writer.write(picture)
+            self.count = wanted
+
+    def close(self) -> None:
+        """Finish the video and move it into place.
+
+        Raises:
+            OutputError: what was written cannot be read back, or not moved.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        with self._stack:
+            if self.count and not _holds(self._temporary, self.count):
+                raise OutputError(
+                    f"expected to write {self.path}; got a file without all of its {self.count:,} frames; check the "
+                    "free space of its disk"
+                )
+            if not self.count:
+                raise OutputError(f"expected frames to write to {self.path}; got none; no file was made")
+
+    def _open(self, codecs: Sequence[str]) -> tuple[str, Any]:
+        for codec in codecs:
+            writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
+            if writer.isOpened():
+                return codec, writer
+            writer.release()
+            self._temporary.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._stack.close()
+        raise OutputError(
+            f"{self.path}: expected a codec of {', '.join(codecs)} in OpenCV {cv2.__version__}; got none that opens; "
+            "try the other of .mp4 and .avi"
+        )
+
+
+def drawn(reading: StreamReading) -> npt.NDArray[np.uint8]:
+    """Return a copy of the frame, (height, width, 3) uint8 RGB, with each face's box, number, emotion and share."""
+    faces = []
+    for face in reading.faces:
+        top = max(face.probabilities.values())
+        faces.append(Face(face.box, face.detection_score, face.emotion, {face.emotion: top}))
+    canvas = annotate(reading.frame.picture, faces)
+    scale = max(0.4, max(canvas.shape[:2]) / 1200)
+    for face in reading.faces:
+        place = (face.box[0] + 4, face.box[3] - 5)
+        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # readable on any ground
+            cv2.putText(
+                canvas, f"#{face.track}", place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA
+            )
+    return canvas
+
+
+def _holds(path: Path, frames: int) -> bool:
+    """Return whether a video can be opened and holds all but one of so many frames (containers round their count)."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return bool(capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) >= frames - 1 and capture.read()[0])
+    finally:
+        capture.release()
