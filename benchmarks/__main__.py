@@ -1,8 +1,11 @@
-"""`python -m benchmarks`: reports over records, and the demo of the whole chain.
+"""`python -m benchmarks`: reports over records, studies that write them, and the demo of the whole chain.
 
-    python -m benchmarks report results/ --out report
-    python -m benchmarks report results/ --readme README.md --check
-    python -m benchmarks demo
+python -m benchmarks report results/ --out report
+python -m benchmarks report results/ --readme README.md --check
+python -m benchmarks peers runs/fer --dataset fer2013 --data fer2013.csv --exports exports --record peers.json
+python -m benchmarks instructions exports/fer-qat-int8.tflite --record instructions.json
+python -m benchmarks costs results/conversion --page docs/conversion.md
+python -m benchmarks demo
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmarks.commands.costs import costs
+from benchmarks.commands.instructions import instructions
+from benchmarks.commands.peers import peers
 from edge.cli import OneLineGroup
 from edge.errors import DataError
 from edge.files import write_atomically
@@ -27,7 +33,7 @@ _WIDTH_OF_A_PIPE = 150  # columns, when the output is no terminal
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Accuracy against latency, from the records that `fer-edge benchmark` wrote."""
+    """Accuracy against latency, from records only; `peers` and `instructions` write further ones."""
 
 
 @main.command()
@@ -60,6 +66,10 @@ def demo(out: Path) -> None:
     from benchmarks.demo import run
 
     run(out)
+
+
+for _command in (costs, instructions, peers):
+    main.add_command(_command)
 
 
 def _write_pages(table: Table, out: Path, sources: list[Path]) -> None:

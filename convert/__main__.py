@@ -68,7 +68,7 @@ def main(recipes: tuple[str, ...], **flags: Any) -> None:
     """Convert MODEL (a run folder or a .keras file) into self-describing TFLite files, each checked before writing.
 
     All files take one uint8 RGB face and give calibrated probabilities. qat-int8 fine-tunes with quantization in the
-    loop and can be taken up again after a kill.
+    loop and can be taken up again after a kill. NAME.html compares all files: accuracy, latency, layers, delegation.
     """
     chosen = RECIPES if "all" in recipes else tuple(dict.fromkeys(recipes))
     config = ConvertConfig(recipes=chosen, **flags)

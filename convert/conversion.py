@@ -20,17 +20,20 @@ import numpy as np
 from convert import checks
 from convert import report as report_of
 from convert.config import ConvertConfig
+from convert.delegation import as_json, delegation, require_kernel_scales
 from convert.emission import emit
 from convert.export import INT8_RECIPES, export_float, export_int8, probabilities
 from convert.finetune import QatConfig, Tuned, finetune
 from convert.graph import Graph
 from convert.inspection import inspect
+from convert.layer_error import layer_errors
 from convert.packaging import package
 from convert.parity import compare, normalize
 from convert.progress import Progress
 from convert.reading import read
 from convert.rules import RULES, fold_grey, lower
 from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
+from convert.summary import summarize, write_report
 from convert.temperature import fold_temperature
 from edge.contract import Contract
 from edge.errors import DataError
@@ -41,6 +44,7 @@ from train.calibration import calibration_error, fit_temperature, temperature_ef
 SCHEMA = 1
 PARITY_PICTURES = 64
 SENSITIVITY_PICTURES = 128
+LAYER_PICTURES = 32
 TIES_WARNED = 0.01
 EVALUATION_BATCH = 64
 
@@ -110,7 +114,7 @@ def convert(config: ConvertConfig, command: list[str], progress: Progress) -> li
         progress: Where to tell.
 
     Returns:
-        The .tflite files; beside each lies its .json.
+        The .tflite files, beside each its .json, and last the HTML page about all of them.
 
     Raises:
         ValueError, EdgeError: The model, the data or a check failed; nothing of that recipe was written.
@@ -118,7 +122,8 @@ def convert(config: ConvertConfig, command: list[str], progress: Progress) -> li
     work = prepare(config, command, progress)
     order = sorted(config.recipes, key=lambda recipe: recipe == "qat-int8")
     fake_quant = _calibrated(work) if any(recipe in INT8_RECIPES for recipe in order) else None
-    return [convert_recipe(work, recipe, fake_quant) for recipe in order]
+    paths = [convert_recipe(work, recipe, fake_quant) for recipe in order]
+    return [*paths, summarize(paths, progress)]
 
 
 def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Work:
@@ -151,7 +156,7 @@ def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Wo
     facts = {
         "command": command,
         "config": config.to_json(),
-        "source": described(source),
+        "source": described(source) | {"weights_sha256": _digest(as_read)},
         "data": {"name": dataset.name, "protocol": dataset.protocol, "fingerprint": dataset.fingerprint},
         "lowering": {
             "rules": {name: RULES[name].reason for name in used},
@@ -197,9 +202,8 @@ def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
     }
     report["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     path = work.config.out / f"{work.source.name}-{recipe}.tflite"
-    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_atomically(path, content)
-    write_atomically(path.with_suffix(".json"), text)
+    write_report(path, report)
     if tuned is not None:
         _state_file(work).unlink(missing_ok=True)
     for warning in report["warnings"]:
@@ -216,6 +220,7 @@ def _integer(work: Work, recipe: str, fake_quant: Any) -> Exported:
 
     graph, budget = work.int8_graph, work.config.accuracy_budget
     base = export_int8(graph, for_export(graph, fake_quant))
+    require_kernel_scales(base)
     if budget is None:
         return Exported(*with_islands(graph, fake_quant, base, ()))
     probe, validation = Probe(graph, fake_quant), work.parts[0]
@@ -341,6 +346,7 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
     """The report of one recipe and the whole file, all checks passed."""
     seed, names = work.config.seed, work.source.labels
     content = package(exported.flatbuffer, _contract(work, recipe))
+    require_kernel_scales(content)
     inspection = inspect(content)
     warnings = checks.require_sound(recipe, work.int8_graph, inspection, exported.kept)
     compared: dict[str, Any] = {}
@@ -374,11 +380,30 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         "size_bytes": len(content),
         **work.facts,
         "inspection": dataclasses.asdict(inspection),
+        "delegation": as_json(delegation(content)),
+        **({"layers": _layers(work, content)} if recipe in INT8_RECIPES else {}),
         "parts": compared,
         **exported.facts,
         "warnings": warnings,
     }
     return report, content
+
+
+def _layers(work: Work, content: bytes) -> list[dict[str, Any]]:
+    """The error of each layer of an int8 file against the float network, on pictures of the validation part."""
+    chosen = work.parts[0].images[:LAYER_PICTURES]
+    model = emit(work.int8_graph)
+    with work.progress.bar("layers", len(chosen)) as advance:
+        return [dataclasses.asdict(error) for error in layer_errors(content, work.int8_graph, model, chosen, advance)]
+
+
+def _digest(graph: Graph) -> str:
+    """sha256 of a network's weights, in order."""
+    digest = hashlib.sha256()
+    for node in graph:
+        for name in sorted(node.weights):
+            digest.update(np.ascontiguousarray(node.weights[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _state_file(work: Work) -> Path:
@@ -387,8 +412,5 @@ def _state_file(work: Work) -> Path:
 
 def _identity(work: Work, qat: QatConfig) -> str:
     """Of everything that decides the fine-tuning, so that another run's state is not taken up."""
-    digest = hashlib.sha256(json.dumps([dataclasses.asdict(qat), work.dataset.fingerprint, work.config.limit]).encode())
-    for node in work.int8_graph:
-        for name in sorted(node.weights):
-            digest.update(np.ascontiguousarray(node.weights[name]).tobytes())
-    return digest.hexdigest()
+    facts = [dataclasses.asdict(qat), work.dataset.fingerprint, work.config.limit, _digest(work.int8_graph)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

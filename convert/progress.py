@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 Advance = Callable[..., None]
+WIDTH_OF_A_PIPE = 200  # columns, where the output is no terminal
 
 
 class Progress:
@@ -16,6 +17,9 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Shows one finished stage."""
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Shows a table."""
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:
@@ -34,6 +38,20 @@ class ConsoleProgress(Progress):
     def say(self, text: str) -> None:
         """Prints one line."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Draws a table, whole also where the output is no terminal."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table()
+        for heading in headings:
+            grid.add_column(heading)
+        for row in rows:
+            grid.add_row(*(Text(cell) for cell in row))
+        console = self._console if self._console.is_terminal else Console(stderr=True, width=WIDTH_OF_A_PIPE)
+        console.print(grid)
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:

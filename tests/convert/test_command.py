@@ -71,11 +71,40 @@ def test_every_recipe_gives_a_file_that_the_device_runs(exports: Path) -> None:
         assert model.contract.training_colour == "grey"
         assert model.output.dtype == ("uint8" if recipe in ("ptq-int8", "qat-int8") else "float32")
         assert Classifier(model).probabilities(image).sum() == pytest.approx(1, abs=0.01)
-    assert sorted(path.name for path in exports.iterdir()) == sorted(
+    expected = {
         f"drawn-{recipe}.{kind}"
         for recipe in ("float32", "float16", "dynamic-int8", "ptq-int8", "qat-int8")
         for kind in ("json", "tflite")
-    )
+    }
+    assert {path.name for path in exports.iterdir()} == expected | {"drawn.html"}
+
+
+def test_every_report_holds_all_latencies_where_each_operator_runs_and_for_int8_each_layers_error(
+    exports: Path,
+) -> None:
+    recipes = ("float32", "float16", "dynamic-int8", "ptq-int8", "qat-int8")
+    found = {recipe: report(exports, recipe) for recipe in recipes}
+    for recipe, entry in found.items():
+        assert list(entry["latency"]["recipes"]) == list(recipes)
+        assert entry["latency"] == found["float32"]["latency"]
+        assert len(entry["delegation"]["operators"]) == sum(entry["inspection"]["operators"].values())
+        assert ("layers" in entry) is (recipe in ("ptq-int8", "qat-int8"))
+    layers = {row["layer"] for row in found["qat-int8"]["layers"]}
+    assert {"stem", "depthwise", "project", "residual", "logits"} <= layers
+    page = (exports / "drawn.html").read_text()
+    assert "qat-int8" in page
+    assert "<script" not in page
+
+
+def test_a_later_recipe_is_compared_with_the_files_of_the_same_network_only(trained: Path, tmp_path: Path) -> None:
+    words = ("--dataset", "synthetic", "--colour", "grey", "--out", tmp_path, "--limit", "64", "--quiet")
+    assert run(trained, "--recipe", "float32", *words).exit_code == 0
+    assert run(trained, "--recipe", "float16", *words).exit_code == 0
+    assert set(report(tmp_path, "float16")["latency"]["recipes"]) == {"float32", "float16"}
+    other = small_network()
+    other.save(tmp_path / "drawn.keras")
+    assert run(tmp_path / "drawn.keras", "--recipe", "float16", *words).exit_code == 0
+    assert set(report(tmp_path, "float16")["latency"]["recipes"]) == {"float16"}
 
 
 def test_the_report_of_qat_holds_every_check(exports: Path) -> None:

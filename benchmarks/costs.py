@@ -1,0 +1,265 @@
+"""What the conversions cost and won: one page from conversion reports, peers records and instruction counts.
+
+`python -m benchmarks costs results/conversion --page docs/conversion.md` writes it between the page's markers. Kinds of
+records are told apart by their content. The targets are the project's own, set before anything was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.arm.record import Counted, Instructions, read_instructions
+from benchmarks.arm.record import markdown as instructions_markdown
+from benchmarks.evidence import record_files
+from benchmarks.peers.record import read_peers
+from benchmarks.peers.table import markdown as peers_markdown
+from benchmarks.table import MISSING, size_text
+from edge.errors import DataError
+
+BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"
+FLOAT, QAT = "float32", "qat-int8"
+LITE0, B0, TINY = "efficientnet-lite0", "efficientnet-b0", "convnext-tiny"
+_REMEDY = "convert again with `python -m convert`"
+_CONVERSION_HEADINGS = (
+    "Model", "Backbone, input", "Recipe", "Size (of float32)", "Accuracy, float", "Accuracy", "Drop, points (95 %)",
+    "Agreement with its network", "Partitions", "Layers kept in float", "Peak memory", "Time",
+)  # fmt: skip
+_TARGET_HEADINGS = ("Target", "Asked", "Measured", "Met")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was read.
+
+    Attributes:
+        conversions: reports of `python -m convert`, by backbone, then recipe.
+        peers: peers records, by backbone.
+        instructions: instruction records.
+    """
+
+    conversions: dict[str, dict[str, dict[str, Any]]]
+    peers: dict[str, dict[str, Any]]
+    instructions: tuple[Instructions, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure that was asked for; `measure` gives it, or None where no record says."""
+
+    text: str
+    asked: float
+    at_least: bool
+    unit: str
+    measure: Callable[[Costs], float | None]
+
+    def cells(self, costs: Costs) -> tuple[str, str, str, str]:
+        """Return the target, what was asked, what came and whether that meets it, as texts."""
+        came = self.measure(costs)
+        asked = f"{'≥' if self.at_least else '≤'} {self.asked:g}{self.unit}"
+        if came is None:
+            return self.text, asked, MISSING, MISSING
+        met = came >= self.asked if self.at_least else came <= self.asked
+        return self.text, asked, f"{came:.2f}{self.unit}", "yes" if met else "**no**"
+
+
+def read_costs(paths: Iterable[Path]) -> Costs:
+    """Return what the records in files and folders say.
+
+    Raises:
+        DataError: a file is none of the three kinds, is damaged, or says the same as another.
+    """
+    conversions: dict[str, dict[str, dict[str, Any]]] = {}
+    peers: dict[str, dict[str, Any]] = {}
+    instructions = []
+    for path in record_files(paths):
+        kind = _kind(path)
+        if kind == "conversion":
+            report = _conversion(path)
+            recipes = conversions.setdefault(report["source"]["backbone"], {})
+            _put(recipes, report["recipe"], report, path)
+        elif kind == "peers":
+            record = read_peers(path)
+            _put(peers, record["source"]["backbone"], record, path)
+        elif kind == "instructions":
+            instructions.append(read_instructions(path))
+        else:
+            raise DataError(f"{path}: expected a conversion report, peers or instructions record; got kind {kind!r}")
+    return Costs(conversions, peers, tuple(instructions))
+
+
+def markdown(costs: Costs) -> str:
+    """Return the page's block: targets, conversions, peers, instructions."""
+    parts = [
+        "## Targets\n",
+        _table(_TARGET_HEADINGS, [target.cells(costs) for target in TARGETS]),
+        "\n## Conversions\n",
+        _table(_CONVERSION_HEADINGS, _conversion_rows(costs)),
+        f"\nDrop: {_part(costs)} accuracy of the float network less the file's, with its paired 95 % "
+        "bootstrap interval. Peak memory is the command's up to this recipe, time that of the recipe's stages.\n",
+        "\n## Beside what others make of the same network\n",
+        peers_markdown([costs.peers[name] for name in sorted(costs.peers)]),
+        "\n## Instructions of an inference on a Raspberry Pi's core\n",
+        instructions_markdown(costs.instructions) if costs.instructions else f"{MISSING}\n",
+    ]
+    return "\n".join(parts)
+
+
+def ratio(costs: Costs, backbone: str, model: str, against: str) -> float | None:
+    """Return how many times faster one file of a peers record is than another (median of the rounds)."""
+    for entry in costs.peers.get(backbone, {}).get("ratios", []):
+        if (entry["model"], entry["against"]) == (model, against):
+            return float(entry["median"])
+    return None
+
+
+def instructions(costs: Costs, backbone: str, recipe: str, board: str) -> float | None:
+    """Return the million instructions of one of our files, found by its sha256."""
+    entry = _counted(costs, backbone, recipe, board)
+    return entry.instructions_million if entry else None
+
+
+def _counted(costs: Costs, backbone: str, recipe: str, board: str) -> Counted | None:
+    report = costs.conversions.get(backbone, {}).get(recipe)
+    found = [entry for each in costs.instructions for entry in each.counted if entry.board == board]
+    return next((entry for entry in found if report and entry.sha256 == report["sha256"]), None)
+
+
+def _fewer(costs: Costs, backbone: str, board: str) -> float | None:
+    before, after = (instructions(costs, backbone, recipe, board) for recipe in (FLOAT, QAT))
+    return before / after if before and after else None
+
+
+def _drop(costs: Costs, backbone: str) -> float | None:
+    report = costs.conversions.get(backbone, {}).get(QAT)
+    return None if report is None else float(report["parts"][report["calibration"]["part"]]["drop_points"])
+
+
+def _partitions(costs: Costs, backbone: str) -> float | None:
+    report = costs.conversions.get(backbone, {}).get(QAT)
+    return None if report is None else float(report["inspection"]["partitions"])
+
+
+def _size(costs: Costs, backbone: str) -> float | None:
+    recipes = costs.conversions.get(backbone, {})
+    return recipes[QAT]["size_bytes"] / recipes[FLOAT]["size_bytes"] if {QAT, FLOAT} <= set(recipes) else None
+
+
+def _own(backbone: str) -> list[Target]:
+    return [
+        Target(f"{backbone} {QAT} against its own float32, here", 2.2, True, "×",
+               lambda costs: ratio(costs, backbone, f"ours-{QAT}", f"ours-{FLOAT}")),
+        Target(f"{backbone} {QAT}, times fewer instructions than float32 on a Pi 5's core", 3, True, "×",
+               lambda costs: _fewer(costs, backbone, "pi5")),
+    ]  # fmt: skip
+
+
+def _sound(backbone: str) -> list[Target]:
+    return [
+        Target(f"{backbone} {QAT}, accuracy drop", 0.5, False, " points", lambda costs: _drop(costs, backbone)),
+        Target(f"{backbone} {QAT}, XNNPACK partitions", 1, False, "", lambda costs: _partitions(costs, backbone)),
+    ]
+
+
+def _million(backbone: str, board: str, asked: float) -> Target:
+    text = f"{backbone} {QAT}, million instructions on a {board.replace('pi', 'Pi ')}'s core"
+    return Target(text, asked, False, "", lambda costs: instructions(costs, backbone, QAT, board))
+
+
+def _small(backbone: str, asked: float) -> Target:
+    return Target(f"{backbone} {QAT}, size of float32's", asked, False, "", lambda costs: _size(costs, backbone))
+
+
+TARGETS: tuple[Target, ...] = (
+    *_own(LITE0), *_sound(LITE0), *_own(B0), *_sound(B0),
+    Target(f"{TINY} {QAT} against tf.lite's plain float32", 4.5, True, "×",
+           lambda costs: ratio(costs, TINY, f"ours-{QAT}", "plain-float32")),
+    Target(f"{TINY} {QAT} against tf.lite's plain full int8", 10, True, "×",
+           lambda costs: ratio(costs, TINY, f"ours-{QAT}", "plain-int8")),
+    Target(f"{TINY} lowered float32 against tf.lite's plain float32", 1.4, True, "×",
+           lambda costs: ratio(costs, TINY, f"ours-{FLOAT}", "plain-float32")),
+    *_sound(TINY),
+    _million(TINY, "pi4", 105), _million(TINY, "pi5", 43), _million(B0, "pi4", 12), _million(B0, "pi5", 6),
+    _small(TINY, 0.27), _small(LITE0, 0.29), _small(B0, 0.32),
+)  # fmt: skip
+
+
+def _conversion_rows(costs: Costs) -> list[tuple[str, ...]]:
+    rows = []
+    for recipes in costs.conversions.values():
+        whole = recipes.get(FLOAT, {}).get("size_bytes")
+        for recipe in sorted(recipes, key=lambda name: (name != FLOAT, name)):
+            rows.append(_conversion_row(recipes[recipe], whole))
+    return sorted(rows, key=lambda row: row[:2])
+
+
+def _conversion_row(report: dict[str, Any], whole: int | None) -> tuple[str, ...]:
+    found = report["parts"][report["calibration"]["part"]]
+    low, high = found["drop_ci95"]
+    share = f" ({report['size_bytes'] / whole:.2f})" if whole else ""
+    height, width, _ = report["source"]["input"]
+    return (
+        report["source"]["name"],
+        f"{report['source']['backbone']}, {height}×{width}",
+        report["recipe"],
+        size_text(report["size_bytes"]) + share,
+        f"{100 * found['float']['accuracy']:.2f} %",
+        f"{100 * found['file']['accuracy']:.2f} %",
+        f"{_signed(found['drop_points'])} ({_signed(low)} to {_signed(high)})",
+        f"{100 * found['agreement_with_network']:.2f} %",
+        str(report["inspection"]["partitions"]),
+        str(len(report["kept_in_float"])) if "kept_in_float" in report else MISSING,
+        f"{report['peak_memory_mb'] / 1e3:.1f} GB",
+        f"{sum(report['seconds'].values()) / 60:.1f} min",
+    )
+
+
+def _part(costs: Costs) -> str:
+    parts = {
+        f"{report['data']['name']} {report['calibration']['part']} ({report['data']['protocol']})"
+        for recipes in costs.conversions.values()
+        for report in recipes.values()
+    }
+    return ", ".join(sorted(parts))
+
+
+def _kind(path: Path) -> object:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected a JSON record; got {error}; {_REMEDY}") from error
+    return values.get("kind") if isinstance(values, dict) else None
+
+
+def _conversion(path: Path) -> dict[str, Any]:
+    """Return a conversion report whose fields the page needs are there."""
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = report["parts"][report["calibration"]["part"]]
+        numbers = [report["size_bytes"], report["peak_memory_mb"], found["drop_points"], *found["drop_ci95"]]
+        numbers += [found["float"]["accuracy"], found["file"]["accuracy"], found["agreement_with_network"]]
+        numbers += [report["inspection"]["partitions"], *report["seconds"].values(), *report["source"]["input"]]
+        texts = [report["recipe"], report["sha256"], report["source"]["name"], report["source"]["backbone"]]
+        texts += [report["data"]["name"], report["data"]["protocol"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: expected a whole conversion report; got none of {error}; {_REMEDY}") from error
+    if not all(isinstance(x, int | float) for x in numbers) or not all(isinstance(x, str) for x in texts):
+        raise DataError(f"{path}: expected numbers and names in the conversion report; got others; {_REMEDY}")
+    return report
+
+
+def _put(known: dict[str, dict[str, Any]], key: str, value: dict[str, Any], path: Path) -> None:
+    if key in known:
+        raise DataError(f"{path}: expected one record of {key}; got a second; keep the one that counts")
+    known[key] = value
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.2f}".replace("-", "−")
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, ["---"] * len(headings), *rows))
