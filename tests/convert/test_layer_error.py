@@ -238,7 +238,6 @@ def backbone(name: str) -> Any:
     "name",
     [
         "small-convnext",
-        pytest.param("efficientnet-lite0", marks=pytest.mark.slow),
         pytest.param("efficientnet-b0", marks=pytest.mark.slow),
     ],
 )

@@ -1,0 +1,133 @@
+"""Which files are compared and on which pictures: ours from a folder, the peers' made anew or taken from theirs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.peers import cache
+from benchmarks.peers.config import PeersConfig
+from benchmarks.peers.exports import NEEDS, OURS_FLOAT, PEERS, TAKES_BYTES, Making, PeerError
+from benchmarks.peers.measure import Candidate
+from convert.export import RECIPES
+from convert.progress import Progress
+from convert.source import Source, pictures
+from edge.errors import DataError
+from edge.files import sha256_of
+from edge.modelfile import parse_model
+
+OURS = "ours-"
+
+
+def stratified(labels: npt.NDArray[np.integer], limit: int | None, seed: int) -> npt.NDArray[np.int64]:
+    """Return the rows of a sample that keeps the classes' shares, in ascending order.
+
+    Each class gives its share of `limit` rounded down; the classes with the largest remainders give one more.
+
+    Args:
+        labels: (n,) class numbers.
+        limit: rows to take, 1 or more; None or n and more takes all.
+        seed: of the drawing.
+
+    Raises:
+        ValueError: limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"expected a limit of 1 or more; got {limit}")
+    if limit is None or limit >= len(labels):
+        return np.arange(len(labels))
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = counts * limit / len(labels)
+    taken = np.floor(shares).astype(np.int64)
+    largest = np.argsort(-(shares - taken), kind="stable")[: limit - taken.sum()]
+    taken[largest] += 1
+    generator = np.random.default_rng(seed)
+    drawn = [
+        generator.choice(np.flatnonzero(labels == name), count, replace=False)
+        for name, count in zip(classes, taken, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def our_files(folder: Path, source: Source) -> dict[str, Candidate]:
+    """Return what `python -m convert` exported of this model, by name, in the order of its recipes.
+
+    Raises:
+        DataError: none is there, or one has other labels or another input than the Keras model.
+    """
+    found = {}
+    for recipe in RECIPES:
+        path = folder / f"{source.name}-{recipe}.tflite"
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        known = parse_model(content).contract
+        wanted = (source.labels, source.height, source.width)
+        if (known.labels, known.input.height, known.input.width) != wanted:
+            raise DataError(
+                f"{path}: expected the labels and input of {source.name}; got {known.name} with "
+                f"{len(known.labels)} labels at {known.input.height}x{known.input.width}; convert this model"
+            )
+        found[OURS + recipe] = Candidate(OURS + recipe, True, path.name, content, as_bytes=True)
+    if not found:
+        raise DataError(
+            f"expected {source.name}-RECIPE.tflite in {folder}; got none; run `python -m convert`, or give --name"
+        )
+    return found
+
+
+def peer_files(
+    config: PeersConfig, source: Source, dataset: Any, ours: dict[str, Candidate], progress: Progress
+) -> list[Candidate]:
+    """Return the peers' files, made or taken from the folder; a peer that failed with why.
+
+    Args:
+        config: which peers, and where their files are kept.
+        source: the trained model.
+        dataset: for the calibration pictures.
+        ours: of `our_files`.
+        progress: where to tell.
+    """
+    chosen = config.peers or tuple(peer for peer in PEERS if NEEDS.get(peer) != OURS_FLOAT or OURS_FLOAT in ours)
+    made = {name: candidate.content for name, candidate in ours.items() if isinstance(candidate.content, bytes)}
+    calibration = _calibration_pictures(config, source, dataset)
+    making = Making(source.model, calibration, made, config.quantizer_python)
+    origin = {
+        "source_sha256": source_sha256(config.model),
+        "data": dataset.fingerprint,
+        "protocol": dataset.protocol,
+        "colour": source.colour,
+        "calibration": len(calibration),
+        "seed": config.seed,
+    }
+    found = []
+    for peer in chosen:
+        path = None if config.out is None else config.out / f"{source.name}-{peer}.tflite"
+        content: bytes | PeerError
+        try:
+            content = cache.made(peer, making, origin, path, progress)
+            making.files[peer] = content
+        except PeerError as error:
+            content = error
+            progress.say(f"{peer} failed: {error}")
+        found.append(Candidate(peer, False, f"{source.name}-{peer}.tflite", content, peer in TAKES_BYTES))
+    return found
+
+
+def _calibration_pictures(config: PeersConfig, source: Source, dataset: Any) -> npt.NDArray[np.uint8]:
+    """Return the pictures that `python -m convert` takes for the same number and seed, uint8 (n, height, width, 3)."""
+    part = dataset.part("train")
+    rows = np.random.default_rng(config.seed).permutation(len(part.images))[: config.calibration]
+    few = dataclasses.replace(dataset, parts={"few": part.take(rows)}, roles={})
+    return pictures(source, few, "few", None).images
+
+
+def source_sha256(model: Path) -> str:
+    """Return the sha256 of a run's Keras model, or of a .keras file."""
+    from train.runs import MODEL_FILE
+
+    return sha256_of(model / MODEL_FILE if model.is_dir() else model)

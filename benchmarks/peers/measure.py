@@ -1,0 +1,212 @@
+"""What each file is, how right it is, and how long it takes: `Candidate` in, `Scored` or `Failed` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.peers.exports import PeerError
+from benchmarks.peers.record import FAILED, MEASURED
+from benchmarks.peers.runner import Runner
+from benchmarks.peers.turns import take_turns
+from convert.inspection import Inspection, inspect
+from convert.progress import Progress
+from edge.benchmark import encode_classes, percentiles
+from edge.errors import ModelFileError
+from edge.files import sha256_of
+from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, paired_difference
+
+NOISE_FACES = 8
+SAMPLE_DIGITS = 6  # of a millisecond: the nanoseconds that the clock counts
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A file to measure.
+
+    Attributes:
+        name: "plain-int8", "ours-qat-int8" ...
+        ours: whether `python -m convert` made it.
+        file: its file name.
+        content: the file, or why there is none.
+        as_bytes: its input takes the pixels' own uint8.
+    """
+
+    name: str
+    ours: bool
+    file: str
+    content: bytes | PeerError
+    as_bytes: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The pictures and what is to be said about them.
+
+    Attributes:
+        images: uint8 (n, height, width, 3).
+        labels: int64 (n,).
+        keras: int64 (n,) the Keras model's classes.
+        names: of the classes.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    keras: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @property
+    def encoded(self) -> str:
+        """The true classes as the record keeps them, one character a picture."""
+        return encode_classes(self.labels)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file that could not be made or run, and the first line of why."""
+
+    name: str
+    ours: bool
+    error: str
+
+    def block(self) -> dict[str, Any]:
+        """Return it as the record keeps it."""
+        return {"name": self.name, "ours": self.ours, "status": FAILED, "error": self.error}
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A measured file.
+
+    Attributes:
+        runtime: the interpreter's name and version.
+        figures: what the record says beside the times.
+        samples_ms: one time a round, milliseconds.
+    """
+
+    name: str
+    ours: bool
+    runtime: dict[str, str]
+    figures: dict[str, Any]
+    samples_ms: list[float]
+
+    def block(self) -> dict[str, Any]:
+        """Return it as the record keeps it."""
+        return {
+            "name": self.name,
+            "ours": self.ours,
+            "status": MEASURED,
+            **self.figures,
+            "latency_ms": percentiles(self.samples_ms),
+            "samples_ms": self.samples_ms,
+        }
+
+
+def measure(
+    candidates: Sequence[Candidate],
+    truth: Truth,
+    rounds: int,
+    warmup: int,
+    threads: int,
+    seed: int,
+    progress: Progress,
+) -> list[Scored | Failed]:
+    """Return what was found about each file, in the order given.
+
+    Args:
+        candidates: the files.
+        truth: the pictures to score on.
+        rounds: timed rounds.
+        warmup: untimed rounds before them.
+        threads: of the interpreter.
+        seed: of noise faces and bootstrap.
+        progress: where to tell.
+    """
+    failed: dict[str, Failed] = {}
+    running: dict[str, tuple[Candidate, Runner, dict[str, Any]]] = {}
+    for candidate in candidates:
+        try:
+            with progress.bar(candidate.name, len(truth.images)) as advance:
+                runner, figures = _scored(candidate, truth, threads, seed, advance)
+            running[candidate.name] = candidate, runner, figures
+        except (PeerError, ModelFileError, ValueError, RuntimeError) as error:
+            failed[candidate.name] = Failed(candidate.name, candidate.ours, _first_line(error))
+            progress.say(f"{candidate.name} failed: {failed[candidate.name].error}")
+    samples = np.empty((rounds, 0))
+    if running:
+        noise = _noise_faces(truth.images.shape[1:], seed)
+        with progress.bar("rounds", rounds + warmup) as advance:
+            timed = [_timed(runner, noise) for _, runner, _ in running.values()]
+            samples = take_turns(timed, rounds, warmup, advance)
+    scored = {
+        name: Scored(name, candidate.ours, runner.runtime, figures, [round(float(ms), SAMPLE_DIGITS) for ms in column])
+        for (name, (candidate, runner, figures)), column in zip(running.items(), samples.T, strict=True)
+    }
+    return [failed.get(candidate.name) or scored[candidate.name] for candidate in candidates]
+
+
+def reference_block(truth: Truth, seed: int) -> dict[str, Any]:
+    """Return the Keras model's own figures as the record keeps them."""
+    return _score(truth.keras, truth, seed)
+
+
+def _scored(
+    candidate: Candidate, truth: Truth, threads: int, seed: int, advance: Callable[[int], None]
+) -> tuple[Runner, dict[str, Any]]:
+    if isinstance(candidate.content, PeerError):
+        raise candidate.content
+    from convert.export import quiet
+
+    found = inspect(candidate.content)
+    with quiet():
+        runner = Runner(candidate.content, candidate.file, candidate.as_bytes, threads)
+    predicted, ties = runner.classes(truth.images, advance)
+    drop = paired_difference(truth.keras == truth.labels, predicted == truth.labels, seed)
+    return runner, {
+        "file": candidate.file,
+        "sha256": sha256_of(candidate.content),
+        "size_bytes": len(candidate.content),
+        "input": {"dtype": str(runner.dtype), "scale": runner.scale, "zero_point": runner.zero_point},
+        "output": {"dtype": str(runner.output_dtype)},
+        **_inspected(found),
+        **_score(predicted, truth, seed),
+        "drop": asdict(drop),
+        "agreement": float((predicted == truth.keras).mean()),
+        "ties": ties,
+    }
+
+
+def _inspected(found: Inspection) -> dict[str, Any]:
+    facts = asdict(found)
+    return {name: facts[name] for name in ("operators", "partitions", "outside", "float_operators")} | {
+        "tensor_kernels": list(found.tensor_kernels)
+    }
+
+
+def _score(predicted: npt.NDArray[np.int64], truth: Truth, seed: int) -> dict[str, Any]:
+    table = confusion_matrix(truth.labels, predicted, len(truth.names))
+    return {
+        "accuracy": accuracy(table),
+        "accuracy_ci95": list(bootstrap_interval(predicted == truth.labels, seed)),
+        "macro_f1": macro_f1(table),
+        "predictions": encode_classes(predicted),
+    }
+
+
+def _noise_faces(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.uint8]:
+    """Return (8, height, width, 3) uint8 of seeded noise, as `fer-edge benchmark latency` draws it."""
+    return np.random.default_rng(seed).integers(0, 256, (NOISE_FACES, 1, *shape), dtype=np.uint8)[:, 0]
+
+
+def _timed(runner: Runner, noise: npt.NDArray[np.uint8]) -> Callable[[int], object]:
+    """Return a function that runs one inference on a face prepared beforehand: type and scale are not timed."""
+    prepared = [runner.prepared(noise[index : index + 1]) for index in range(len(noise))]
+    return lambda number: runner.infer(prepared[number % len(prepared)])
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

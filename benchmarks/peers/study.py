@@ -1,0 +1,138 @@
+"""The steps of `python -m benchmarks peers`: load, make the peers' files, score, time in turns, gather the record.
+
+Model, pictures, calibration pictures and their preprocessing come from `convert.source`, as `python -m convert` takes
+them, so that every file answers for the same model on the same data.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import edge
+from benchmarks.peers.candidates import OURS, our_files, peer_files, source_sha256, stratified
+from benchmarks.peers.config import PeersConfig
+from benchmarks.peers.exports import OURS_FLOAT, PEERS, QUANTIZER, quantizer_version
+from benchmarks.peers.measure import Candidate, Scored, Truth, measure, reference_block
+from benchmarks.peers.record import KIND, SCHEMA
+from benchmarks.peers.turns import ratio
+from convert.config import ConvertConfig
+from convert.progress import Progress
+from convert.report import versions
+from convert.source import described, load_dataset, load_source, pictures
+from edge import records
+from edge.errors import DataError
+
+
+def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str, Any]:
+    """Return the record of all files.
+
+    Args:
+        config: resolved flags.
+        command: words of the command, for the record.
+        progress: where to tell.
+
+    Raises:
+        DataError: model, data or our own exports are not what they should be, or no file could be measured.
+        EdgeError: no interpreter is installed.
+    """
+    from train.predict import predict_logits
+
+    as_convert = _as_convert(config)
+    dataset = load_dataset(as_convert)
+    source = load_source(as_convert, dataset)
+    part = pictures(source, dataset, config.part, None)
+    rows = stratified(part.labels, config.limit, config.seed)
+    progress.say(f"{source.name}: Keras model on {len(rows):,} pictures of {part.name}")
+    images = part.images[rows]
+    truth = Truth(images, part.labels[rows], predict_logits(source.model, images).argmax(axis=1), source.labels)
+    ours = {} if config.exports is None else our_files(config.exports, source)
+    candidates = [*peer_files(config, source, dataset, ours, progress), *ours.values()]
+    files = measure(candidates, truth, config.rounds, config.warmup, config.threads, config.seed, progress)
+    load = os.getloadavg()[0]  # of the last minute: the rounds were at its end
+    scored = {file.name: file for file in files if isinstance(file, Scored)}
+    if not scored:
+        why = "; ".join(f"{file.name}: {file.block()['error']}" for file in files)
+        raise DataError(f"expected a file that could be measured; got none: {why}")
+    return {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "created": records.now(),
+        "fer_edge": edge.__version__,
+        "command": command,
+        "config": config.to_json(),
+        "machine": records.machine(),
+        "load_average": load,
+        "runtime": next(iter(scored.values())).runtime,
+        "threads": config.threads,
+        "versions": versions() | _quantizer(config, candidates),
+        "source": described(source) | {"sha256": source_sha256(config.model)},
+        "data": {
+            "name": dataset.name,
+            "part": part.name,
+            "protocol": dataset.protocol,
+            "fingerprint": dataset.fingerprint,
+            "samples": len(rows),
+            "in_part": len(part.labels),
+            "seed": config.seed,
+        },
+        "calibration": {"part": dataset.part_name("train"), "samples": config.calibration, "seed": config.seed},
+        "reference": reference_block(truth, config.seed),
+        "truth": truth.encoded,
+        "rounds": config.rounds,
+        "warmup": config.warmup,
+        "files": [file.block() for file in files],
+        "ratios": [ratio_block(scored, model, against) for model, against in compared(list(scored))],
+    }
+
+
+def compared(names: list[str]) -> list[tuple[str, str]]:
+    """Return which files are compared in speed, as (model, against).
+
+    Each of ours against every peer and our own float32; every other peer against plain float32.
+    """
+    plain = next(iter(PEERS))
+    found = []
+    for model in names:
+        if model.startswith(OURS):
+            found += [(model, against) for against in names if not against.startswith(OURS) or against == OURS_FLOAT]
+        else:
+            found += [(model, against) for against in names if against == plain]
+    return [(model, against) for model, against in found if model != against]
+
+
+def ratio_block(scored: dict[str, Scored], model: str, against: str) -> dict[str, Any]:
+    """Return a comparison of two files' times, round by round, as the record keeps it."""
+    found = ratio(scored[model].samples_ms, scored[against].samples_ms)
+    return {
+        "model": model,
+        "against": against,
+        "median": found.median,
+        "p10": found.p10,
+        "p90": found.p90,
+        "ci95": [found.low, found.high],
+        "pairs": found.pairs,
+    }
+
+
+def _quantizer(config: PeersConfig, candidates: list[Candidate]) -> dict[str, str]:
+    """Return the quantizer's version where a file of it was made."""
+    made = any(QUANTIZER in candidate.name and isinstance(candidate.content, bytes) for candidate in candidates)
+    return {QUANTIZER: quantizer_version(config.quantizer_python)} if made else {}
+
+
+def _as_convert(config: PeersConfig) -> ConvertConfig:
+    return ConvertConfig(
+        model=config.model,
+        recipes=("float32",),
+        dataset=config.dataset,
+        data=config.data,
+        out=config.out or Path(),
+        name=config.name,
+        protocol=config.protocol,
+        colour=config.colour,
+        calibration=config.calibration,
+        seed=config.seed,
+        quiet=True,
+    )

@@ -1,0 +1,139 @@
+"""Tables of peers records: for the terminal (rich) and as Markdown for the README, every figure from the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.peers.record import FAILED
+from benchmarks.table import MISSING, size_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+REFERENCES = {
+    "plain-float32": "Times as fast as plain float32 (95 %)",
+    "plain-int8": "as plain int8",
+    "plain-int8-batch1": "as plain int8, batch 1",
+    "ai-edge-quantizer-int8-batch1": "as ai-edge-quantizer int8, batch 1",
+    "ours-float32": "as ours float32",
+}
+"""Files that the others' speed is compared with, and the heading of their column."""
+HEADINGS = (
+    "File", "Size", "Accuracy (95 %)", "Drop against Keras, points (95 %)", "Agreement with Keras", "Macro-F1",
+    "Partitions", "Outside XNNPACK", "p50 / p90 / p99 ms",
+)  # fmt: skip
+
+
+def headings(record: dict[str, Any], against: Sequence[str] = tuple(REFERENCES)) -> list[str]:
+    """Return the headings of a record's table: those of `HEADINGS`, and one for each speed comparison that it has.
+
+    Args:
+        record: of `benchmarks.peers.record`.
+        against: the comparisons wanted, some of `REFERENCES`.
+    """
+    return [*HEADINGS, *(REFERENCES[name] for name in _references(record, against))]
+
+
+def rows(record: dict[str, Any], against: Sequence[str] = tuple(REFERENCES)) -> list[list[str]]:
+    """Return the texts under `headings`: the Keras model, then each file; a failed one says why."""
+    speeds = _references(record, against)
+    return [_reference_row(record, speeds), *(_row(file, record, speeds) for file in record["files"])]
+
+
+def caption(record: dict[str, Any]) -> str:
+    """Return in one line what was measured, on what and how."""
+    source, data, machine, runtime = (record[name] for name in ("source", "data", "machine", "runtime"))
+    taken = f"{data['samples']:,}"
+    if data["samples"] < data["in_part"]:
+        taken += f" of {data['in_part']:,}"
+    height, width = source["input"][:2]
+    threads = f"{record['threads']} thread{'' if record['threads'] == 1 else 's'}"
+    interpreter = f"{runtime['name']} {runtime['version']}"
+    where = f"{machine['model']} ({machine['cores']} cores, load {record['load_average']:.1f})"
+    return (
+        f"{source['name']} ({source['backbone']}, {height}×{width}), {data['name']} {data['part']} ({taken} pictures, "
+        f"{data['protocol']}), {record['rounds']} rounds in turns, {threads}, {interpreter} on "
+        f"{where}, {record['calibration']['samples']:,} calibration pictures"
+    )
+
+
+def table(record: dict[str, Any]) -> Table:
+    """Return the table for the terminal."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(title=Text(caption(record)), title_justify="left")
+    for heading in headings(record):
+        grid.add_column(heading, no_wrap=heading == HEADINGS[0])
+    for row in rows(record):
+        grid.add_row(*(Text(cell) for cell in row))
+    return grid
+
+
+def markdown(records: Sequence[dict[str, Any]], against: Sequence[str] = tuple(REFERENCES)) -> str:
+    """Return one captioned Markdown table a record, in the given order.
+
+    Args:
+        records: of `benchmarks.peers.record`.
+        against: the speed comparisons to show, some of `REFERENCES`.
+    """
+    return "\n".join(f"{_escaped(caption(record))}:\n\n{_markdown_table(record, against)}\n" for record in records)
+
+
+def _markdown_table(record: dict[str, Any], against: Sequence[str]) -> str:
+    heads = headings(record, against)
+    lines = [heads, ["---"] * len(heads), *rows(record, against)]
+    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Return a text that neither ends its column nor begins an HTML tag."""
+    return text.replace("|", "/").replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _references(record: dict[str, Any], wanted: Sequence[str]) -> list[str]:
+    """Return the wanted comparisons that the record has, in the order of `REFERENCES`."""
+    found = {entry["against"] for entry in record["ratios"]}
+    return [name for name in REFERENCES if name in found and name in wanted]
+
+
+def _reference_row(record: dict[str, Any], speeds: Sequence[str]) -> list[str]:
+    scored = [f"{record['source']['name']}, Keras", MISSING, _accuracy(record["reference"]), MISSING, MISSING]
+    scored.append(f"{record['reference']['macro_f1']:.4f}")
+    return [*scored, *[MISSING] * (len(HEADINGS) + len(speeds) - len(scored))]
+
+
+def _row(file: dict[str, Any], record: dict[str, Any], speeds: Sequence[str]) -> list[str]:
+    if file["status"] == FAILED:
+        return [file["name"], MISSING, f"failed: {file['error']}", *[MISSING] * (len(HEADINGS) + len(speeds) - 3)]
+    drop, times = file["drop"], file["latency_ms"]
+    return [
+        file["name"],
+        size_text(file["size_bytes"]),
+        _accuracy(file),
+        f"{_signed(drop['points'])} ({_signed(drop['low'])} to {_signed(drop['high'])})",
+        f"{100 * file['agreement']:.2f} %",
+        f"{file['macro_f1']:.4f}",
+        str(file["partitions"]),
+        ", ".join(f"{count} {name}" for name, count in sorted(file["outside"].items())) or "none",
+        f"{times['p50']:.2f} / {times['p90']:.2f} / {times['p99']:.2f}",
+        *(_speed(file["name"], name, record) for name in speeds),
+    ]
+
+
+def _speed(model: str, against: str, record: dict[str, Any]) -> str:
+    for entry in record["ratios"]:
+        if (entry["model"], entry["against"]) == (model, against):
+            low, high = entry["ci95"]
+            return f"{entry['median']:.2f}× ({low:.2f} to {high:.2f})"
+    return MISSING
+
+
+def _accuracy(block: dict[str, Any]) -> str:
+    low, high = block["accuracy_ci95"]
+    return f"{100 * block['accuracy']:.2f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.2f}".replace("-", "−")

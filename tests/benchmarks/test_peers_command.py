@@ -1,0 +1,180 @@
+"""`python -m benchmarks peers`, run for real on a small network and the drawn faces."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.commands.peers import peers
+from benchmarks.peers.exports import PEERS, PLAIN_FLOAT
+from benchmarks.peers.record import read_peers
+from benchmarks.peers.study import compared
+from convert.inspection import inspect
+from edge.files import sha256_of
+from tests.benchmarks.networks import SIDE, plain_network, quietly
+
+pytestmark = pytest.mark.slow  # the first test waits for a training and eight conversions
+
+AEQ = "ai-edge-quantizer-int8"
+OURS = ["ours-float32", "ours-ptq-int8"]
+# Stands for a Python with ai-edge-quantizer: gives a plain file back as it is, refuses one of ours.
+STAND_IN = """#!/bin/sh
+if [ "$1" = -c ]; then echo 9.9; exit; fi
+if grep -q fer-edge.json "$3"; then echo "RuntimeError: not this one" >&2; exit 1; fi
+cp "$3" "$5"
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frameworks() -> None:
+    """TensorFlow and Keras, quietly."""
+    from convert.__main__ import settle_frameworks
+
+    settle_frameworks()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network trained for a moment (net.keras), what we converted it to (exports), and a stand-in Python."""
+    import keras
+
+    from convert.__main__ import main as convert
+    from edge.preprocess import fit
+    from train.datasets import load
+
+    folder = tmp_path_factory.mktemp("peers")
+    drawn = load("synthetic", progress=False).part("train")
+    images = np.stack([fit(image, SIDE, SIDE) for image in drawn.images]).astype(np.float32)
+    model = plain_network()
+    model.compile(
+        keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+    )
+    model.fit(images, drawn.labels, epochs=5, batch_size=64, verbose=0)
+    model.save(folder / "net.keras")
+    words = [folder / "net.keras", "--recipe", "float32", "--recipe", "ptq-int8", "--out", folder / "exports"]
+    words += ["--dataset", "synthetic", "--calibration", "64", "--quiet"]
+    done = CliRunner().invoke(convert, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    (folder / "python").write_text(STAND_IN, encoding="utf-8")
+    (folder / "python").chmod(0o755)
+    return folder
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(peers, [str(word) for word in words], prog_name="python -m benchmarks peers")
+
+
+def ask(folder: Path, *words: str | Path) -> Result:
+    few = ("--dataset", "synthetic", "--limit", "70", "--pairs", "4", "--warmup", "1", "--calibration", "32")
+    quantizer = ("--quantizer-python", folder / "python")
+    return run(folder / "net.keras", *few, "--exports", folder / "exports", *quantizer, *words)
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> tuple[Result, dict[str, Any]]:
+    """What the command printed, and its record."""
+    result = ask(folder, "--out", folder / "out", "--record", folder / "peers.json", "--quiet")
+    assert result.exit_code == 0, result.output
+    return result, read_peers(folder / "peers.json")
+
+
+def test_every_peer_and_every_export_is_in_the_record(whole: tuple[Result, dict[str, Any]]) -> None:
+    record = whole[1]
+    assert [file["name"] for file in record["files"]] == [*PEERS, *OURS]
+    failed = {file["name"]: file["error"] for file in record["files"] if file["status"] == "failed"}
+    assert failed == {f"{AEQ}-on-ours": "RuntimeError: not this one"}
+    names = [file["name"] for file in record["files"] if file["name"] not in failed]
+    assert [(entry["model"], entry["against"]) for entry in record["ratios"]] == compared(names)
+    assert {len(file["samples_ms"]) for file in record["files"] if file["name"] in names} == {4}
+
+
+def test_the_record_says_what_was_scored_and_how(whole: tuple[Result, dict[str, Any]], folder: Path) -> None:
+    record = whole[1]
+    assert record["command"][:2] == ["python -m benchmarks peers", str(folder / "net.keras")]
+    assert (record["rounds"], record["warmup"], record["threads"], record["config"]["seed"]) == (4, 1, 1, 0)
+    assert record["source"]["sha256"] == sha256_of(folder / "net.keras")
+    data = record["data"]
+    assert (data["name"], data["part"], data["samples"], data["in_part"]) == ("synthetic", "validation", 70, 280)
+    assert [record["truth"].count(label) for label in "0123456"] == [10] * 7
+    assert record["calibration"]["samples"] == 32
+
+
+def test_float_files_give_the_keras_models_classes_and_lose_nothing(whole: tuple[Result, dict[str, Any]]) -> None:
+    record = whole[1]
+    assert record["reference"]["accuracy"] > 0.3  # of seven classes: it has learnt, so that agreement means something
+    for file in record["files"]:
+        if file["name"] in (PLAIN_FLOAT, "ours-float32"):
+            assert file["predictions"] == record["reference"]["predictions"]
+            assert (file["agreement"], file["drop"]["points"]) == (1.0, 0.0)
+        elif file["status"] == "measured":
+            same = sum(a == b for a, b in zip(file["predictions"], record["reference"]["predictions"], strict=True))
+            assert file["agreement"] == pytest.approx(same / 70)
+            assert file["agreement"] > 0.8
+            lost = record["reference"]["accuracy"] - file["accuracy"]
+            assert file["drop"]["points"] == pytest.approx(100 * lost)
+
+
+def test_the_peers_files_are_kept_and_are_the_measured_ones(whole: tuple[Result, dict[str, Any]], folder: Path) -> None:
+    kept = sorted(path.name for path in (folder / "out").glob("*.tflite"))
+    assert kept == sorted(f"net-{peer}.tflite" for peer in PEERS if peer != f"{AEQ}-on-ours")
+    for file in whole[1]["files"]:
+        if file["status"] == "measured":
+            path = folder / ("exports" if file["ours"] else "out") / file["file"]
+            assert (sha256_of(path), path.stat().st_size) == (file["sha256"], file["size_bytes"])
+            facts = inspect(path.read_bytes())
+            assert (facts.partitions, facts.outside) == (file["partitions"], file["outside"])
+
+
+def test_the_terminal_shows_the_table(whole: tuple[Result, dict[str, Any]]) -> None:
+    assert "net (plain, 32×32), synthetic validation (70 of 280 pictures" in whole[0].output
+    assert "failed:" in whole[0].output
+    assert "ours-ptq-int8" in whole[0].output
+
+
+def test_a_second_run_takes_the_files_from_the_folder(whole: tuple[Result, dict[str, Any]], folder: Path) -> None:
+    again = ask(folder, "--out", folder / "out", "--peer", PLAIN_FLOAT, "--peer", AEQ)
+    assert again.exit_code == 0, again.output
+    taken = [line.split(":")[0] for line in again.stderr.splitlines() if ": taken from " in line]
+    assert taken == [PLAIN_FLOAT, AEQ]
+    other = ask(folder, "--out", folder / "out", "--peer", PLAIN_FLOAT, "--calibration", "33")
+    assert "plain-float32: converting" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--exports", "nowhere"), "expected net-RECIPE.tflite in nowhere; got none; run `python -m convert`"),
+        (("--part", "train-and-test"), "train-and-test"),
+        (("--peer", AEQ), "expected a file that could be measured; got none: .*: expected plain-float32 to quantize"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_and_exit_code_1(folder: Path, words: tuple[str, ...], text: str) -> None:
+    result = run(folder / "net.keras", "--dataset", "synthetic", *words, "--limit", "7", "--pairs", "1", "--quiet")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+    assert re.search(text, result.stderr)
+
+
+def test_exports_of_another_network_are_refused(folder: Path, tmp_path: Path) -> None:
+    quietly(lambda: plain_network(side=48).save(tmp_path / "net.keras"))
+    result = run(tmp_path / "net.keras", "--dataset", "synthetic", "--exports", folder / "exports", "--quiet")
+    assert result.exit_code == 1
+    assert "expected the labels and input of net; got net with 7 labels at 32x32" in result.stderr
+
+
+def test_the_real_quantizer_makes_one_partition_that_gives_the_keras_models_classes(folder: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer", reason="needs ai-edge-quantizer (the extra peers)")
+    out = folder / "real.json"
+    words = ("--quantizer-python", sys.executable, "--record", out, "--quiet")
+    result = ask(folder, "--peer", f"{PLAIN_FLOAT}-batch1", "--peer", f"{AEQ}-batch1", *words)
+    assert result.exit_code == 0, result.output
+    found = {file["name"]: file for file in read_peers(out)["files"]}[f"{AEQ}-batch1"]
+    assert (found["partitions"], found["float_operators"], found["input"]["dtype"]) == (1, {}, "int8")
+    assert found["agreement"] > 0.8
