@@ -1,0 +1,289 @@
+"""The record of a count, kind "instructions" (schema 1): written whole, read back through a check, shown as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.arm.boards import BOARDS
+from benchmarks.arm.count import RUNTIME, Count
+from edge import __version__
+from edge.errors import ContractError, DataError, ModelFileError
+from edge.files import sha256_of, write_atomically
+from edge.modelfile import parse_model
+from edge.records import machine, now
+
+SCHEMA, KIND = 1, "instructions"
+MEANING = (
+    "Executed ARM instructions per inference under user-mode emulation, one thread. They rank int8 models among "
+    "themselves and float models among themselves; float also streams four times the weights from memory."
+)
+ESTIMATE = (
+    "Estimate, not a measurement: ms on a Pi 4 with 4 threads = (0.66 x instructions + 177 x L2 misses) / 6e6; "
+    "two parameters fitted to four published figures, no held-out check (MobileNetV1 float and int8, MobileNetV2 float "
+    "and int8, 224 pixels: 77, 24, 46 and 17 ms published, 74.7, 23.5, 47.1 and 17.4 ms from the fit)."
+)
+ESTIMATED_BOARD = "pi4"
+_PER_INSTRUCTION, _PER_MISS, _PER_MS = 0.66, 177.0, 6e6
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "schema": int, "kind": str, "created": str, "command": list, "fer_edge": str, "machine": dict, "suite": str,
+    "runtime": dict, "qemu": str, "threads": int, "meaning": str, "boards": list,
+}  # fmt: skip
+_OF_BOARD: dict[str, type | tuple[type, ...]] = {"board": str, "title": str, "core": str, "models": list}
+_OF_MODEL: dict[str, type | tuple[type, ...]] = {
+    "name": str, "recipe": (str, type(None)), "file": str, "sha256": str, "size_bytes": int,
+    "instructions_million": float, "spread": int, "sdot": int,
+}  # fmt: skip
+_MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One model on one board.
+
+    Attributes:
+        name: the contract's, or the file's without suffix; ``recipe`` the contract's or None.
+        file: the file's name; ``sha256`` and ``size_bytes`` its content's.
+        board: key of ``BOARDS``; ``core`` its core.
+        instructions_million: executed per inference; ``spread`` the largest less the smallest of the repeats, in
+            instructions.
+        sdot: dot-product instructions per inference.
+        l2_misses: simulated, per inference; None where they were not counted.
+        estimate_ms: see ``ESTIMATE``; None where there is none.
+    """
+
+    name: str
+    recipe: str | None
+    file: str
+    sha256: str
+    size_bytes: int
+    board: str
+    core: str
+    instructions_million: float
+    spread: int
+    sdot: int
+    l2_misses: int | None = None
+    estimate_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """A record as read back: where it lies, its fields, and one entry for each model and board."""
+
+    path: Path
+    fields: Mapping[str, Any]
+    counted: tuple[Counted, ...]
+
+
+def record(counts: Mapping[str, Sequence[Count]], *, suite: str, qemu: str, command: Sequence[str]) -> dict[str, Any]:
+    """Return the record of one run.
+
+    Args:
+        counts: by board, the models in the same order.
+        suite: a key of ``SUITES``.
+        qemu: version of the emulator.
+        command: words of the command.
+    """
+    runtime = next(iter(counts.values()))[0].runtime
+    return {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "created": now(),
+        "command": list(command),
+        "fer_edge": __version__,
+        "machine": machine(),
+        "suite": suite,
+        "runtime": {"name": RUNTIME, "version": runtime},
+        "qemu": qemu,
+        "threads": 1,
+        "meaning": MEANING,
+        "boards": [
+            {
+                "board": board,
+                "title": BOARDS[board].title,
+                "core": BOARDS[board].core,
+                "models": [_model(found, board) for found in of_board],
+            }
+            for board, of_board in counts.items()
+        ],
+    }
+
+
+def write_instructions(path: str | os.PathLike[str], fields: dict[str, Any]) -> None:
+    """Write a record in one step, after checking it.
+
+    Raises:
+        DataError: a field is missing or of another type.
+        OutputError: the file cannot be written.
+    """
+    _check(fields, path)
+    write_atomically(path, json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_instructions(path: str | os.PathLike[str]) -> Instructions:
+    """Return the record in a JSON file, checked.
+
+    Raises:
+        DataError: the file is missing, no JSON, no record of this kind and schema, or a field is missing or wrong.
+    """
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected a JSON record; got {error}; count again with --record") from error
+    return _check(fields, path)
+
+
+def of_fields(fields: dict[str, Any]) -> Instructions:
+    """Return a record that was not written."""
+    return _check(fields, "record")
+
+
+def estimate_ms(instructions: float, l2_misses: float) -> float:
+    """Return the estimate of ``ESTIMATE``, in milliseconds."""
+    return (_PER_INSTRUCTION * instructions + _PER_MISS * l2_misses) / _PER_MS
+
+
+def table(records: Sequence[Instructions]) -> str:
+    """Return the counts as a text table, with its meaning below."""
+    rows = _rows(records)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) if column < 2 else cell.rjust(width)
+                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, "", *_notes(records)]) + "\n"
+
+
+def markdown(records: Sequence[Instructions]) -> str:
+    """Return the counts as a Markdown table, with its meaning below."""
+    head, *rows = _rows(records)
+    lines = [_pipes(head), "|---|---|" + "--:|" * (len(head) - 2), *(_pipes(row) for row in rows)]
+    return "\n".join([*lines, "", *_notes(records)]) + "\n"
+
+
+def _model(found: Count, board: str) -> dict[str, Any]:
+    content = found.model.read_bytes()
+    try:
+        contract = parse_model(content, found.model).contract
+        name, recipe = contract.name, contract.recipe
+    except (ModelFileError, ContractError):  # a peer's file, which does not describe itself
+        name, recipe = found.model.stem, None
+    fields: dict[str, Any] = {
+        "name": name,
+        "recipe": recipe,
+        "file": found.model.name,
+        "sha256": sha256_of(content),
+        "size_bytes": len(content),
+        "instructions_million": found.instructions / 1e6,
+        "spread": found.spread,
+        "sdot": found.sdot,
+    }
+    if found.l2_misses is not None:
+        fields["l2_misses"] = found.l2_misses
+        if board == ESTIMATED_BOARD:
+            fields["estimate"] = {"ms": estimate_ms(found.instructions, found.l2_misses), "says": ESTIMATE}
+    if found.functions:
+        fields["functions_million"] = {entry.name: entry.instructions / 1e6 for entry in found.functions[:20]}
+    return fields
+
+
+def _check(fields: Any, path: str | os.PathLike[str]) -> Instructions:
+    if not isinstance(fields, dict) or (fields.get("schema"), fields.get("kind")) != (SCHEMA, KIND):
+        came = f"schema {fields.get('schema')}, kind {fields.get('kind')}" if isinstance(fields, dict) else "no object"
+        raise DataError(
+            f"{path}: expected a record of schema {SCHEMA} and kind {KIND}; got {came}; "
+            "write it with `python -m benchmarks instructions --record`"
+        )
+    _require(fields, _FIELDS, path, "")
+    counted = []
+    for board in fields["boards"]:
+        _require(board, _OF_BOARD, path, "boards.")
+        for model in board["models"]:
+            _require(model, _OF_MODEL, path, f"{board['board']}.")
+            counted.append(
+                Counted(
+                    **{key: model[key] for key in _OF_MODEL},
+                    board=board["board"],
+                    core=board["core"],
+                    l2_misses=model.get("l2_misses"),
+                    estimate_ms=model["estimate"]["ms"] if "estimate" in model else None,
+                )
+            )
+    if not counted:
+        raise DataError(f"{path}: expected at least one model; got none; count again with --record")
+    return Instructions(Path(path), fields, tuple(counted))
+
+
+def _require(fields: Any, wanted: Mapping[str, type | tuple[type, ...]], path: Any, where: str) -> None:
+    for key, kind in wanted.items():
+        value = fields.get(key, ...) if isinstance(fields, dict) else ...
+        if value is ... or isinstance(value, bool) or not isinstance(value, kind):
+            came = "none" if value is ... else repr(value)[:60]
+            raise DataError(
+                f"{path}: expected the field {where}{key}; got {came}; "
+                "write it with `python -m benchmarks instructions --record`"
+            )
+        if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
+            raise DataError(f"{path}: expected {where}{key} finite and not negative; got {value}; count again")
+
+
+def _rows(records: Sequence[Instructions]) -> list[list[str]]:
+    """Return the heading and a row for each model; boards side by side, in the order of ``BOARDS``."""
+    found: dict[tuple[str, str, str, int], dict[str, Counted]] = {}
+    for entry in (entry for each in records for entry in each.counted):
+        model = (entry.name, entry.recipe or _MISSING, entry.sha256, entry.size_bytes)
+        found.setdefault(model, {})[entry.board] = entry
+    boards = [board for board in BOARDS if any(board in by_board for by_board in found.values())]
+    misses = any(entry.l2_misses is not None for by_board in found.values() for entry in by_board.values())
+    head = ["Model", "Recipe", "Size, kB"]
+    for board in boards:
+        head += [f"{_short(board)}, M", "SDOT, M", *[f"{_short(board)} L2 misses, k"] * misses]
+        head += ["estimate, ms"] * (misses and board == ESTIMATED_BOARD)
+    rows = [head]
+    for (name, recipe, _, size), by_board in found.items():
+        row = [name, recipe, f"{size / 1e3:,.0f}"]
+        for board in boards:
+            row += _cells(by_board.get(board), misses, board == ESTIMATED_BOARD)
+        rows.append(row)
+    return rows
+
+
+def _cells(entry: Counted | None, misses: bool, estimated: bool) -> list[str]:
+    if entry is None:
+        return [_MISSING] * (2 + misses + (misses and estimated))
+    cells = [f"{entry.instructions_million:.2f}", f"{entry.sdot / 1e6:.2f}"]
+    if misses:
+        cells.append(_MISSING if entry.l2_misses is None else f"{entry.l2_misses / 1e3:.1f}")
+        if estimated:
+            cells.append(_MISSING if entry.estimate_ms is None else f"{entry.estimate_ms:.1f}")
+    return cells
+
+
+def _notes(records: Sequence[Instructions]) -> list[str]:
+    """Return what the figures mean and how they came about."""
+    versions = {
+        (each.fields["runtime"]["name"], each.fields["runtime"]["version"], each.fields["qemu"]) for each in records
+    }
+    cores = {entry.board: entry.core for each in records for entry in each.counted}
+    ran_on = ", ".join(f"{_short(board)}: {cores[board]}" for board in BOARDS if board in cores)
+    ran_by = "; ".join(f"{name} {version} under QEMU {qemu}" for name, version, qemu in sorted(versions))
+    notes = [MEANING, f"{ran_on}; {ran_by}."]
+    if any(entry.estimate_ms is not None for each in records for entry in each.counted):
+        notes.append(ESTIMATE)
+    return notes
+
+
+def _short(board: str) -> str:
+    return board.replace("pi", "Pi ")
+
+
+def _pipes(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

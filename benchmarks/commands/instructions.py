@@ -1,0 +1,70 @@
+"""`python -m benchmarks instructions`: what an inference executes on a Raspberry Pi's core, without a Pi."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmarks.arm.boards import BOARDS, SUITES
+from edge.cli import OneLineCommand, command_line
+
+if TYPE_CHECKING:
+    from benchmarks.arm.count import Count
+
+_FUNCTIONS_SHOWN = 12
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@click.command(cls=OneLineCommand)
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--board", "boards", multiple=True, type=click.Choice(list(BOARDS)), help="One or more; default: all.")
+@click.option("--suite", type=click.Choice(list(SUITES)), default="bookworm", show_default=True, help="Debian suite.")
+@click.option("--cache", is_flag=True, help="Simulate the data caches too, and estimate a Pi 4's milliseconds.")
+@click.option("--functions", is_flag=True, help="Tell which kernels of the runtime spend the instructions.")
+@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the counts as JSON.")
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the emulated machines.")
+@click.option("--mirror", help="Debian mirror to make them from; default: this machine's own.")
+def instructions(
+    models: tuple[Path, ...],
+    boards: tuple[str, ...],
+    suite: str,
+    cache: bool,
+    functions: bool,
+    record: Path | None,
+    home: Path | None,
+    mirror: str | None,
+) -> None:
+    """Count the ARM instructions of an inference of MODELS (any .tflite) under emulation of a Pi 4 and a Pi 5.
+
+    Needs qemu-aarch64 and gcc; the first run makes an arm64 Debian of 80 MB in a cache folder.
+    """
+    from benchmarks.arm import record as records
+    from benchmarks.arm.count import count, emulator
+    from benchmarks.arm.home import Home, default_folder, qemu_version
+
+    place = Home(home or default_folder(), mirror, _note)
+    counts: dict[str, tuple[Count, ...]] = {}
+    for board in dict.fromkeys(boards or BOARDS):
+        counts[board] = count(emulator(place, suite, board), models, cache=cache, functions=functions)
+    found = records.record(counts, suite=suite, qemu=qemu_version(), command=command_line())
+    click.echo(records.table([records.of_fields(found)]), nl=False)
+    for board, of_board in counts.items():
+        for entry in of_board:
+            _show_functions(board, entry)
+    if record is not None:
+        records.write_instructions(record, found)
+        _note(f"wrote {record}")
+
+
+def _show_functions(board: str, entry: Count) -> None:
+    if not entry.functions:
+        return
+    click.echo(f"\n{entry.model.name} on {board}, million instructions by function:")
+    for function in entry.functions[:_FUNCTIONS_SHOWN]:
+        share = function.instructions / entry.instructions
+        click.echo(f"{function.instructions / 1e6:9.3f} {share:6.1%}  {function.name}")

@@ -1,0 +1,1 @@
+"""The built wheel on emulated Raspberry Pis, and what an inference executes there."""
