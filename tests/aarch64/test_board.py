@@ -144,8 +144,10 @@ def guest(
     """Everything that one machine is asked, in one process; leaves the base install's figures in the cache."""
     suite, board = request.param
     constraints = ROOT / "constraints.txt"
-    site = home.site(suite, requirements(wheel), constraints)
-    pytest_site = home.site(suite, ["pytest"], constraints)
+    with machines.or_skip():
+        home.board(suite, board)
+        site = home.site(suite, requirements(wheel), constraints)
+        pytest_site = home.site(suite, ["pytest"], constraints)
     folder = tmp_path_factory.mktemp(f"{suite}-{board}")
     task = {
         "commands": [["doctor"], ["info", "--json"], *(["image", str(path), "--json"] for path in photographs)],
