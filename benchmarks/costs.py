@@ -80,6 +80,10 @@ def read_costs(paths: Iterable[Path]) -> Costs:
         if kind == "conversion":
             report = _conversion(path)
             recipes = conversions.setdefault(report["source"]["backbone"], {})
+            if any(other["source"] != report["source"] for other in recipes.values()):
+                raise DataError(
+                    f"{path}: expected one network of {report['source']['backbone']}; got a second; keep one of them"
+                )
             _put(recipes, report["recipe"], report, path)
         elif kind == "peers":
             record = read_peers(path)
@@ -99,7 +103,8 @@ def markdown(costs: Costs) -> str:
         "\n## Conversions\n",
         _table(_CONVERSION_HEADINGS, _conversion_rows(costs)),
         f"\nDrop: {_part(costs)} accuracy of the float network less the file's, with its paired 95 % "
-        "bootstrap interval. Peak memory is the command's up to this recipe, time that of the recipe's stages.\n",
+        "bootstrap interval. Peak memory is the command's up to this recipe; time is that of its stages, with the "
+        "preparation that all share.\n",
         "\n## Beside what others make of the same network\n",
         peers_markdown([costs.peers[name] for name in sorted(costs.peers)]),
         "\n## Instructions of an inference on a Raspberry Pi's core\n",
@@ -109,8 +114,20 @@ def markdown(costs: Costs) -> str:
 
 
 def ratio(costs: Costs, backbone: str, model: str, against: str) -> float | None:
-    """Return how many times faster one file of a peers record is than another (median of the rounds)."""
-    for entry in costs.peers.get(backbone, {}).get("ratios", []):
+    """Return how many times faster one file of a peers record is than another (median of the rounds).
+
+    None: not measured, or one of them is ours and not the file of the conversion report.
+    """
+    record = costs.peers.get(backbone, {})
+    built = {f"ours-{recipe}": found["sha256"] for recipe, found in costs.conversions.get(backbone, {}).items()}
+    stale = {
+        file["name"]
+        for file in record.get("files", [])
+        if file.get("sha256") != built.get(file["name"], file.get("sha256"))
+    }
+    if stale & {model, against}:  # of an older conversion
+        return None
+    for entry in record.get("ratios", []):
         if (entry["model"], entry["against"]) == (model, against):
             return float(entry["median"])
     return None
@@ -212,7 +229,7 @@ def _conversion_row(report: dict[str, Any], whole: int | None) -> tuple[str, ...
         f"{100 * found['agreement_with_network']:.2f} %",
         str(report["inspection"]["partitions"]),
         str(len(report["kept_in_float"])) if "kept_in_float" in report else MISSING,
-        f"{report['peak_memory_mb'] / 1e3:.1f} GB",
+        f"{report['peak_memory_mb'] / 1024:.1f} GiB",
         f"{sum(report['seconds'].values()) / 60:.1f} min",
     )
 

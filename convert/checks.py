@@ -61,6 +61,11 @@ def as_uint8_output(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.round(rows * 256), 0, 255) / 256, np.float32)
 
 
+def divergence(goal: np.ndarray, came: np.ndarray) -> float:
+    """Mean Kullback-Leibler divergence, in nats, of probabilities ``came`` [n, classes] from ``goal``."""
+    return float((goal * (np.log(goal + 1e-8) - np.log(came + 1e-8))).sum(axis=1).mean())
+
+
 def figures(rows: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: int) -> dict[str, Any]:
     """Accuracy with its 95 % interval, F1 scores and the per-class table of probabilities [n, classes]."""
     predicted = rows.argmax(axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,11 @@ class ConvertConfig:
         if unknown or not self.recipes:
             came = ", ".join(unknown) or "none"
             raise ValueError(f"expected recipes out of {', '.join(RECIPES)}; came {came}; give --recipe NAME")
+
+        if self.accuracy_budget is not None and not 0 <= self.accuracy_budget < math.inf:
+            raise ValueError(
+                f"expected an accuracy budget of 0 points or more; came {self.accuracy_budget}; give a number of points"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON values."""

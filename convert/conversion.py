@@ -33,7 +33,7 @@ from convert.progress import Progress
 from convert.reading import read
 from convert.rules import RULES, fold_grey, lower
 from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
-from convert.summary import summarize, write_report
+from convert.summary import report_text, summarize
 from convert.temperature import fold_temperature
 from edge.contract import Contract
 from edge.errors import DataError
@@ -202,8 +202,9 @@ def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
     }
     report["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     path = work.config.out / f"{work.source.name}-{recipe}.tflite"
+    text = report_text(report)
     write_atomically(path, content)
-    write_report(path, report)
+    write_atomically(path.with_suffix(".json"), text)
     if tuned is not None:
         _state_file(work).unlink(missing_ok=True)
     for warning in report["warnings"]:
@@ -224,14 +225,13 @@ def _integer(work: Work, recipe: str, fake_quant: Any) -> Exported:
     if budget is None:
         return Exported(*with_islands(graph, fake_quant, base, ()))
     probe, validation = Probe(graph, fake_quant), work.parts[0]
-    chosen = normalize(_calibration_pictures(work)[:SENSITIVITY_PICTURES], graph)
+    chosen = _calibration_pictures(work)[:SENSITIVITY_PICTURES]
     with work.progress.bar("sensitivity", len(probe.roundings)) as advance:
         roundings = sensitivity(probe, chosen, advance)
-    pictures_seen = normalize(validation.images, graph)
     right = _share_right(work.logits(work.float_model, validation), validation)
 
     def drop_of_network(kept: frozenset[str]) -> float:
-        return 100 * (right - _share_right(probe.with_float(kept, pictures_seen), validation))
+        return 100 * (right - _share_right(probe.with_float(kept, validation.images), validation))
 
     def drop_of_file(kept: frozenset[str]) -> float:
         content = package(with_islands(graph, fake_quant, base, kept)[0], _contract(work, recipe))
@@ -245,7 +245,7 @@ def _integer(work: Work, recipe: str, fake_quant: Any) -> Exported:
     )
     facts = {
         "sensitivity": [dataclasses.asdict(rounding) for rounding in roundings],
-        "budget": {"points": budget, "part": validation.name, "pictures": len(chosen)}
+        "budget": {"points": budget, "part": validation.name, "sensitivity_pictures": len(chosen)}
         | {"left_out": choice.left_out, "drop_points": choice.drop_points, "tried": list(choice.tried)},
         "kept_in_float": list(choice.kept),
     }
@@ -337,7 +337,7 @@ def _validation_figures(logits: np.ndarray, goal: np.ndarray, labels: np.ndarray
     the final divergence was once kept, whose file and network gave other classes for 1.3 % of the pictures.
     """
     rows = probabilities(logits)
-    divergence = float((goal * (np.log(goal + 1e-8) - np.log(rows + 1e-8))).sum(axis=1).mean())
+    divergence = checks.divergence(goal, rows)
     accuracy = float((rows.argmax(axis=1) == labels).mean())
     return {"score": -divergence, "accuracy": accuracy, "divergence": divergence}
 
@@ -412,5 +412,8 @@ def _state_file(work: Work) -> Path:
 
 def _identity(work: Work, qat: QatConfig) -> str:
     """Of everything that decides the fine-tuning, so that another run's state is not taken up."""
-    facts = [dataclasses.asdict(qat), work.dataset.fingerprint, work.config.limit, _digest(work.int8_graph)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    config, source = work.config, work.source
+    shape = [(node.name, node.kind, node.inputs, node.shape, repr(node.attributes)) for node in work.int8_graph]
+    facts = [dataclasses.asdict(qat), work.dataset.fingerprint, work.dataset.protocol, config.limit, config.calibration]
+    facts += [shape, dataclasses.asdict(source.augment), source.colour, _digest(work.int8_graph)]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

@@ -17,7 +17,7 @@ from convert import flatfile
 from convert.emission import with_trained_weights
 from convert.graph import FLOAT_KINDS, Graph
 from convert.layout import lay_out
-from convert.quantization import KERNEL_AXIS, for_export, unrounded
+from convert.quantization import KERNEL_AXIS, SAME_SCALE, for_export, unrounded
 
 _KERNEL_LAYOUT = {"CONV_2D": (3, 0, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (1, 0)}
 """From Keras' kernel to TFLite's; a depthwise kernel [h, w, c, 1] becomes [1, h, w, c]."""
@@ -39,7 +39,8 @@ def with_islands(graph: Graph, model: Any, flatbuffer: bytes, kept: Collection[s
         return flatbuffer, reference
     trained = lay_out(with_trained_weights(graph, model))
     weights = {name: trained[name].weights for name in floats if trained[name].kind in KERNEL_AXIS}
-    return keep_in_float(flatbuffer, weights, floats, unrounded(graph, floats)), reference
+    passive = {node.name for node in graph if node.kind in SAME_SCALE}  # TFLiteConverter may fold these away
+    return keep_in_float(flatbuffer, weights, floats, unrounded(graph, floats), passive), reference
 
 
 def keep_in_float(
@@ -47,6 +48,7 @@ def keep_in_float(
     weights: Mapping[str, Mapping[str, np.ndarray]],
     kept: Collection[str],
     unrounded: Collection[str],
+    passive: Collection[str] = (),
 ) -> bytes:
     """The file with some of its int8 layers computing in float.
 
@@ -55,13 +57,14 @@ def keep_in_float(
         weights: ``kernel`` and ``bias`` float32 of the kept layers that have them, in Keras' layout.
         kept: Layers whose operators are to compute in float.
         unrounded: Those of them whose result float readers take as it is; the others' is rounded to int8 for all.
+        passive: Layers that the file may do without.
 
     Raises:
         ValueError: A kept layer has no operator in the file.
     """
     file = _File(flatfile.unpack(flatbuffer))
     present = {layer for op in file.operators if (layer := file.layer(op)) is not None}
-    missing = sorted(set(kept) - present)
+    missing = sorted(set(kept) - present - set(passive))
     if missing:
         raise ValueError(f"expected layers with an operator in the file; came {', '.join(missing)}")
     file.keep(weights, frozenset(kept), frozenset(unrounded))
@@ -106,6 +109,12 @@ class _File:
                     renamed[operator.outputs[0]] = value[source]
                     continue
                 value[source] = operator.outputs[0]
+            elif kind == "QUANTIZE" and self._is_int8(operator.inputs[0]):  # to the scale of a CONCATENATION
+                source = operator.inputs[0]
+                if source not in value:
+                    value[source] = self._tensor(self.graph.tensors[source], b"/dequantized")
+                    rewritten.append(self._conversion("DEQUANTIZE", source, value[source]))
+                value[operator.outputs[0]] = value[source]
             elif kind == "QUANTIZE" and layer in unrounded:  # a normalization computes in float already
                 value[operator.outputs[0]] = operator.inputs[0]
             elif layer in kept and kind not in _CONVERSIONS:
@@ -164,6 +173,9 @@ class _File:
             if inner is None or tensor in inner:
                 value[tensor] = result
         return extra
+
+    def _is_int8(self, tensor: int) -> bool:
+        return bool(self.graph.tensors[tensor].type == self.schema.TensorType.INT8)
 
     def _is_constant(self, entry: Any) -> bool:
         data = self.model.buffers[entry.buffer].data

@@ -2,7 +2,7 @@
 
 Applied by ``convert.quantization.for_export`` to the network as it is exported; fine-tuning sees the plain stem.
 XNNPACK pads the 3 channels of each tap to 8 (4 with dot products); [h, w, 3] in memory is [h, w / n, 3 n] too, so that
-a tap of n pixels wastes less. Float stems gain nothing (a 3x3 one is slower so) and stay.
+a tap of n pixels wastes less. Float networks gain nothing (a 3x3 stem is slower so) and keep theirs.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from convert.checks import divergence
 from convert.emission import emit, with_trained_weights
 from convert.export import probabilities
 from convert.graph import FLOAT_KINDS, INPUT, Graph, Node
+from convert.parity import normalize
 from convert.quantization import KERNEL_AXIS, SAME_SCALE, config_of, output_range, unrounded
 from convert.quantizers import snap_kernel
 
@@ -82,13 +84,14 @@ class Probe:
         return found + [(name, "output") for name in self._switches if name != self.graph.output]
 
     def alone(self, layer: str, what: str, pictures: np.ndarray) -> np.ndarray:
-        """Logits float32 [n, classes] with one rounding only; none where ``layer`` is empty."""
+        """Logits float32 [n, classes] of raw uint8 pictures with one rounding only; none where ``layer`` is empty."""
         self._set({layer} if what == "kernel" else set(), {layer} if what == "output" else set())
         return self._logits(pictures)
 
     def with_float(self, kept: Collection[str], pictures: np.ndarray) -> np.ndarray:
-        """Logits float32 [n, classes] with all roundings but those of the layers in ``kept``."""
-        off = unrounded(self.graph, kept)
+        """Logits float32 [n, classes] of raw uint8 pictures with all roundings but those of the layers in ``kept``."""
+        norms = {node.name for node in self.graph if node.kind in FLOAT_KINDS}
+        off = unrounded(self.graph, norms | set(kept))
         self._set({name for name in self._kernels if name not in kept}, {n for n in self._switches if n not in off})
         return self._logits(pictures)
 
@@ -105,7 +108,7 @@ class Probe:
         for start in range(0, len(pictures), BATCH):
             batch = pictures[start : start + BATCH]
             filled = np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
-            rows.append(self._run(tf.constant(filled)).numpy()[: len(batch)])
+            rows.append(self._run(tf.constant(normalize(filled, self.graph))).numpy()[: len(batch)])
         return np.concatenate(rows)
 
 
@@ -128,7 +131,7 @@ def sensitivity(
 
     Args:
         probe: Of the calibrated or fine-tuned network.
-        pictures: Calibration pictures, normalized, float32 [n, height, width, 3].
+        pictures: Calibration pictures, raw, uint8 [n, height, width, 3].
         advance: Called with the number of roundings measured so far.
     """
     goal = probabilities(probe.alone("", "", pictures)).astype(np.float64)
@@ -138,11 +141,6 @@ def sensitivity(
         found.append(Rounding(layer, probe.graph[layer].path, what, divergence(goal, came)))
         advance(done)
     return sorted(found, key=lambda rounding: -rounding.divergence)
-
-
-def divergence(goal: np.ndarray, came: np.ndarray) -> float:
-    """Mean Kullback-Leibler divergence, in nats, of probabilities ``came`` [n, classes] from ``goal``."""
-    return float((goal * (np.log(goal + 1e-8) - np.log(came + 1e-8))).sum(axis=1).mean())
 
 
 def float_layers(graph: Graph, roundings: Sequence[Rounding]) -> frozenset[str]:

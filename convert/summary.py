@@ -41,7 +41,7 @@ def summarize(paths: Sequence[Path], progress: Progress) -> Path:
     reports = []
     for path, report in chosen.values():
         report["latency"] = latency
-        write_report(path, report)
+        write_atomically(path.with_suffix(".json"), report_text(report))
         reports.append(report)
     progress.table(HEADINGS, table(reports))
     name = reports[0]["source"]["name"]
@@ -50,10 +50,13 @@ def summarize(paths: Sequence[Path], progress: Progress) -> Path:
     return target
 
 
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Writes the report beside the file ``path``."""
-    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_atomically(path.with_suffix(".json"), text)
+def report_text(report: dict[str, Any]) -> str:
+    """The report as JSON.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _of_the_same_network(paths: Sequence[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -65,7 +68,7 @@ def _of_the_same_network(paths: Sequence[Path]) -> dict[str, tuple[Path, dict[st
         try:
             report = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             is_whole = report["sha256"] == sha256_of(path)
-            is_same = (report["source"], report["versions"]) == (own["source"], own["versions"])
+            is_same = _made_of(report) == _made_of(own)
         except (OSError, ValueError, KeyError, TypeError):  # not there, or not a whole report
             continue
         if is_whole and is_same:
@@ -75,3 +78,8 @@ def _of_the_same_network(paths: Sequence[Path]) -> dict[str, tuple[Path, dict[st
             f"expected the files just written; came none at {paths[0].parent}; another program removed them"
         )
     return found
+
+
+def _made_of(report: dict[str, Any]) -> list[Any]:
+    """What two reports must have in common to stand on one page."""
+    return [report["source"], report["data"], report["versions"], report["config"]["limit"]]

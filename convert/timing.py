@@ -1,7 +1,7 @@
 """Latency of the files of several recipes side by side on this machine, for the conversion's report.
 
 Like ``edge.benchmark``'s pairs, but of any number: every round runs each file once, and the order is turned and
-mirrored from round to round, so that clock changes and what ran just before strike all alike. A ratio is one of times
+mirrored from round to round, so that clock changes strike all alike. A ratio is one of times
 of one round; samples of two files are never pooled.
 """
 

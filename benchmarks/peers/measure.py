@@ -13,6 +13,7 @@ from benchmarks.peers.exports import PeerError
 from benchmarks.peers.record import FAILED, MEASURED
 from benchmarks.peers.runner import Runner
 from benchmarks.peers.turns import take_turns
+from convert.delegation import require_kernel_scales
 from convert.inspection import Inspection, inspect
 from convert.progress import Progress
 from edge.benchmark import encode_classes, percentiles
@@ -161,6 +162,7 @@ def _scored(
         raise candidate.content
     from convert.export import quiet
 
+    require_kernel_scales(candidate.content)
     found = inspect(candidate.content)
     with quiet():
         runner = Runner(candidate.content, candidate.file, candidate.as_bytes, threads)

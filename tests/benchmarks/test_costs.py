@@ -13,10 +13,11 @@ from edge.errors import DataError
 from tests.benchmarks.handmade import MACHINE, conversion
 from tests.benchmarks.peers_records import peers_record
 
+DIGITS = {"float32": "1", "qat-int8": "2"}
 SIZES = {"float32": 1000, "qat-int8": 280}
 
 
-def report(recipe: str, drop: float = 0.3, sha256: str = "") -> dict[str, Any]:
+def report(recipe: str, drop: float = 0.3, sha256: str = "", name: str = "lite0") -> dict[str, Any]:
     part = {
         "float": {"accuracy": 0.65},
         "file": {"accuracy": 0.65 - drop / 100},
@@ -24,13 +25,13 @@ def report(recipe: str, drop: float = 0.3, sha256: str = "") -> dict[str, Any]:
         "drop_ci95": [drop - 0.2, drop + 0.2],
         "agreement_with_network": 0.995,
     }
-    found = conversion(recipe, sha256=sha256 or ("1" if recipe == "float32" else "2") * 64, size_bytes=SIZES[recipe])
-    found["source"] = {"name": "lite0", "backbone": "efficientnet-lite0", "input": [56, 56, 3]}
+    found = conversion(recipe, sha256=sha256 or DIGITS[recipe] * 64, size_bytes=SIZES[recipe])
+    found["source"] = {"name": name, "backbone": "efficientnet-lite0", "input": [56, 56, 3]}
     return found | {
         "calibration": {"part": "PublicTest"},
         "data": {"name": "fer2013", "protocol": "official-dedup"},
         "parts": {"PublicTest": part},
-        "peak_memory_mb": 1500.0,
+        "peak_memory_mb": 1536.0,
         "seconds": {"prepare": 30.0, "finetune": 60.0},
     }
 
@@ -67,6 +68,15 @@ def counts() -> dict[str, Any]:
     }
 
 
+def peers() -> dict[str, Any]:
+    """The record by hand, its files of ours being those of the conversion reports."""
+    record = peers_record()
+    for file in record["files"]:
+        if file["name"].removeprefix("ours-") in DIGITS:
+            file["sha256"] = DIGITS[file["name"].removeprefix("ours-")] * 64
+    return record
+
+
 def written(folder: Path, *records: dict[str, Any]) -> Path:
     folder.mkdir(exist_ok=True)
     for number, record in enumerate(records):
@@ -82,7 +92,7 @@ def cells(costs: Costs, start: str) -> tuple[str, ...]:
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
-    return written(tmp_path / "records", report("float32"), report("qat-int8"), peers_record(), counts())
+    return written(tmp_path / "records", report("float32"), report("qat-int8"), peers(), counts())
 
 
 def test_each_target_takes_its_figure_from_the_records(records: Path) -> None:
@@ -101,6 +111,17 @@ def test_counts_of_another_file_do_not_count(tmp_path: Path) -> None:
     assert cells(costs, "efficientnet-lite0 qat-int8, times fewer instructions") == ("–", "–")
 
 
+def test_speeds_of_an_older_build_do_not_count(tmp_path: Path) -> None:
+    other = report("qat-int8", sha256="3" * 64)
+    costs = read_costs([written(tmp_path, report("float32"), other, peers())])
+    assert cells(costs, "efficientnet-lite0 qat-int8 against its own float32") == ("–", "–")
+
+
+def test_two_networks_of_one_backbone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected one network of efficientnet-lite0; got a second"):
+        read_costs([written(tmp_path, report("float32"), report("qat-int8", name="other"))])
+
+
 @pytest.mark.parametrize(("came", "met"), [(0.5, "yes"), (0.51, "**no**"), (-0.2, "yes")])
 def test_a_target_is_met_up_to_its_border(came: float, met: str) -> None:
     target = Target("drop", 0.5, False, " points", lambda costs: came)
@@ -111,7 +132,7 @@ def test_the_page_shows_every_kind_of_record(records: Path) -> None:
     text = markdown(read_costs([records]))
     row = next(line for line in text.splitlines() if line.startswith("| lite0 |") and "qat-int8" in line)
     assert row.startswith("| lite0 | efficientnet-lite0, 56×56 | qat-int8 |")
-    for figure in ("(0.28)", "65.00 %", "64.70 %", "+0.30 (+0.10 to +0.50)", "99.50 %", "1.5 GB", "1.5 min"):
+    for figure in ("(0.28)", "65.00 %", "64.70 %", "+0.30 (+0.10 to +0.50)", "99.50 %", "1.5 GiB", "1.5 min"):
         assert figure in row
     assert "3.00× (2.00 to 4.00)" in text
     assert "| lite0 | qat-int8 |" in text

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from convert.budget import choose, fewest
-from convert.checks import CheckError, as_uint8_output
+from convert.checks import CheckError, as_uint8_output, divergence
 from convert.emission import emit
 from convert.export import export_int8, probabilities
 from convert.graph import Graph, Node
 from convert.islands import keep_in_float, with_islands
 from convert.parity import normalize
-from convert.sensitivity import Probe, Rounding, divergence, float_layers, sensitivity
+from convert.sensitivity import Probe, Rounding, float_layers, sensitivity
 from tests.convert.networks import lowered_network, pictures
 from tests.convert.test_quantization import calibrated, rows_of, small_convnext
 
@@ -129,7 +129,7 @@ def test_the_probe_without_roundings_is_float_and_with_all_is_the_fake_quant_net
     network: Any, images: np.ndarray
 ) -> None:
     graph, model, _ = network
-    probe, batch = Probe(graph, model), normalize(images, graph)
+    probe, batch = Probe(graph, model), images
     np.testing.assert_allclose(probe.alone("", "", batch), logits_of(emit(graph), graph, images), atol=1e-5)
     spread = float(np.ptp(logits_of(model, graph, images)))
     np.testing.assert_allclose(probe.with_float((), batch), logits_of(model, graph, images), atol=0.01 * spread)
@@ -150,7 +150,7 @@ def test_a_kernel_spoilt_by_one_huge_weight_is_the_costliest_rounding(images: np
     costs = []
     for candidate in (graph, spoilt):
         probe = Probe(candidate, calibrated(candidate, images))
-        found = sensitivity(probe, normalize(images, candidate))
+        found = sensitivity(probe, images)
         assert {(entry.layer, entry.what) for entry in found} == set(probe.roundings)
         assert [entry.divergence for entry in found] == sorted((entry.divergence for entry in found), reverse=True)
         costs.append(next(e.divergence for e in found if (e.layer, e.what) == ("project", "kernel")))
@@ -212,3 +212,95 @@ def test_a_budget_that_nothing_keeps_is_refused() -> None:
     graph = chain("a", "b")
     with pytest.raises(CheckError, match=r"at most 0\.5 points; came 3\.00 even with every layer in float; raise"):
         choose(graph, [rounding("a", "kernel")], lambda kept: 3.0, lambda kept: 3.0, 0.5)
+
+
+@pytest.fixture(scope="module")
+def normalized() -> tuple[Graph, Any, np.ndarray]:
+    """A small ConvNeXt, lowered, its calibrated fake-quant model, and pictures."""
+    from convert.parity import patchwork
+    from convert.reading import read
+    from convert.rules import lower
+
+    graph, _ = lower(read(small_convnext()), approximate=True)
+    images = patchwork(64, (64, 64, 3), np.random.default_rng(0))
+    return graph, calibrated(graph, images), images
+
+
+def test_the_probe_leaves_the_results_of_normalizations_unrounded_for_readers_in_float(normalized: Any) -> None:
+    graph, model, images = normalized
+    probe = Probe(graph, model)
+    names = [node.name for node in graph if node.kind not in ("layer_norm", "input")]
+    exact = probe.alone("", "", images)
+    step = float(np.ptp(exact)) / 255
+    assert 0 < np.abs(probe.with_float(names, images) - exact).max() <= step
+    assert np.abs(probe.with_float((), images) - exact).max() > 2 * step
+
+
+def test_a_reader_of_a_normalization_takes_its_result_as_it_is(normalized: Any) -> None:
+    from convert.inspection import inspect
+    from convert.quantization import for_export
+
+    graph, model, images = normalized
+    norm = next(node.name for node in graph if node.kind == "layer_norm" and len(graph.consumers(node.name)) == 1)
+    reader = graph.consumers(norm)[0].name
+    base = export_int8(graph, for_export(graph, model))
+    content, reference = with_islands(graph, model, base, [reader])
+    plain, kept = inspect(with_islands(graph, model, base, ())[0]), inspect(content)
+    assert set(kept.float_layers) - set(plain.float_layers) == {reader}
+    # Between the two nothing is rounded: the norm's QUANTIZE is gone, the reader has one of its own.
+    assert kept.operators["QUANTIZE"] == plain.operators["QUANTIZE"]
+    assert kept.operators["DEQUANTIZE"] == plain.operators["DEQUANTIZE"]
+    expected = as_uint8_output(probabilities(logits_of(reference, graph, images)))
+    assert np.abs(rows_of(content, images) - expected).mean() < 1 / 256
+    assert with_islands(graph, model, base, [reader])[0] == content
+
+
+def branched(keepdims: bool) -> Any:
+    """Two branches of different ranges side by side, pooled; with ``keepdims`` flattened behind the pooling."""
+    import keras
+    from keras import layers
+
+    from convert.parity import randomize
+    from tests.convert.networks import SIDE
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    x = layers.Rescaling(1 / 128, offset=-1)(picture)
+    a = layers.Conv2D(4, 3, strides=2, activation="relu", name="a")(x)
+    b = layers.Conv2D(4, 3, strides=2, name="b")(x)
+    x = layers.Conv2D(8, 1, activation="relu", name="after")(layers.Concatenate(name="both")([a, b]))
+    x = layers.GlobalAveragePooling2D(keepdims=keepdims, name="pool")(x)
+    x = layers.Flatten(name="flat")(x) if keepdims else x
+    model = keras.Model(picture, layers.Dense(7, name="logits")(x))
+    randomize(model)
+    a_kernel, a_bias = model.get_layer("a").get_weights()
+    model.get_layer("a").set_weights([a_kernel * 7, a_bias * 7])
+    return model
+
+
+@pytest.mark.parametrize("kept", [("a", "both"), ("both", "after"), ("a", "b", "both", "after")])
+def test_branches_of_other_scales_may_be_kept(kept: tuple[str, ...], images: np.ndarray) -> None:
+    from convert.inspection import inspect
+    from convert.quantization import for_export
+    from convert.reading import read
+    from convert.rules import lower
+
+    graph, _ = lower(read(branched(keepdims=False)))
+    model = calibrated(graph, images)
+    base = export_int8(graph, for_export(graph, model))
+    content, reference = with_islands(graph, model, base, kept)
+    # TFLiteConverter lets int8 branches write in the scale of their concatenation, which no network here models.
+    unmodelled = largest_difference(base, for_export(graph, model), graph, images) if "b" not in kept else 0.0
+    assert largest_difference(content, reference, graph, images) <= unmodelled + 2 / 256
+    assert set(inspect(content).float_layers) == set(kept)
+
+
+def test_a_kept_reshape_that_the_converter_folded_away_is_no_fault(images: np.ndarray) -> None:
+    from convert.quantization import for_export
+    from convert.reading import read
+    from convert.rules import lower
+
+    graph, _ = lower(read(branched(keepdims=True)))
+    model = calibrated(graph, images)
+    base = export_int8(graph, for_export(graph, model))
+    content, reference = with_islands(graph, model, base, [node.name for node in graph if node.name != "input"])
+    assert largest_difference(content, reference, graph, images) <= 1 / 256
