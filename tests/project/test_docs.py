@@ -305,3 +305,13 @@ def test_the_fenced_blocks_are_closed() -> None:
         text = document.read_text(encoding="utf-8")
         assert text.count("\n```") % 2 == 0, document.name
         assert blocks(text, "console", "kotlin", "swift", "ini", "ruby") or document.name in ("README.md", "privacy.md")
+
+
+def test_the_costs_page_holds_the_figures_of_its_records() -> None:
+    from click.testing import CliRunner
+
+    from benchmarks.__main__ import main
+
+    words = ["costs", str(ROOT / "results" / "conversion"), "--page", str(FOLDER / "conversion.md"), "--check"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
