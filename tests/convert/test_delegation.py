@@ -72,6 +72,7 @@ def test_the_small_int8_network_is_one_partition_with_only_its_ends_outside(int8
             "LOGISTIC": 3,
             "MEAN": 2,
             "MUL": 3,
+            "RESHAPE": 1,
         },
         FLOAT: {},
         OUTSIDE: {"QUANTIZE": 2, "SOFTMAX": 1},
