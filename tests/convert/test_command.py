@@ -277,3 +277,53 @@ def test_an_accuracy_budget_keeps_the_layers_that_int8_ruins_in_float(spread: Pa
     assert (kept["sensitivity"][0]["layer"], kept["sensitivity"][0]["what"]) == ("wide", "output")
     assert [row["left_out"] for row in kept["budget"]["tried"]] == [0, 1]
     assert kept["inspection"]["partitions"] == 1
+
+
+def test_a_later_recipe_on_other_pictures_stands_alone(trained: Path, tmp_path: Path) -> None:
+    words = (trained, "--dataset", "synthetic", "--colour", "grey", "--out", tmp_path, "--quiet", "--recipe")
+    assert run(*words, "float32", "--limit", "64").exit_code == 0
+    assert run(*words, "float16", "--limit", "32").exit_code == 0
+    assert set(report(tmp_path, "float16")["latency"]["recipes"]) == {"float16"}
+
+
+@pytest.mark.parametrize("budget", ["nan", "inf"])
+def test_a_budget_that_is_no_number_of_points_is_refused(budget: str, trained: Path, tmp_path: Path) -> None:
+    words = ("--recipe", "ptq-int8", "--dataset", "synthetic", "--out", tmp_path / "out", "--accuracy-budget", budget)
+    result = run(trained, *words)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: expected an accuracy budget of 0 points or more; came {budget}; give a number of points\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fine_tuning_is_taken_up_only_by_one_with_the_same_data_ranges_and_network() -> None:
+    import dataclasses
+    from types import SimpleNamespace
+
+    from convert.conversion import _identity
+    from convert.finetune import QatConfig
+    from tests.convert.networks import lowered_network
+    from train.augment import Augment
+
+    _, graph = lowered_network()
+    _, other = lowered_network(seed=1)
+    first = next(iter(graph.nodes.values()))
+
+    def identity(**changes: Any) -> str:
+        facts = {"protocol": "official", "calibration": 64, "colour": "grey", "graph": graph, "steps": 10} | changes
+        work: Any = SimpleNamespace(
+            config=SimpleNamespace(limit=None, calibration=facts["calibration"]),
+            source=SimpleNamespace(augment=Augment(), colour=facts["colour"]),
+            dataset=SimpleNamespace(fingerprint="f", protocol=facts["protocol"]),
+            int8_graph=facts["graph"],
+        )
+        return _identity(work, QatConfig(steps=facts["steps"]))
+
+    renamed = dataclasses.replace(graph, nodes={**graph.nodes, first.name: first.with_attributes(other=1)})
+    changed: list[dict[str, Any]] = [
+        {"protocol": "seed"}, {"calibration": 65}, {"colour": "rgb"}, {"steps": 11},
+        {"graph": other}, {"graph": renamed},
+    ]  # fmt: skip
+    assert identity() == identity()
+    assert len({identity(), *(identity(**change) for change in changed)}) == 1 + len(changed)
