@@ -21,7 +21,6 @@ from benchmarks.commands.costs import costs
 from benchmarks.commands.instructions import instructions
 from benchmarks.commands.peers import peers
 from edge.cli import OneLineGroup
-from edge.errors import DataError
 from edge.files import write_atomically
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def _write_pages(table: Table, out: Path, sources: list[Path]) -> None:
 
 def _write_block(table: Table, readme: Path, check: bool) -> None:
     from benchmarks.card import CARD_BEGIN, CARD_END, model_card
-    from benchmarks.report import markdown, with_block
+    from benchmarks.report import markdown, settle_page, with_block
 
     text = readme.read_text(encoding="utf-8")
     wanted = with_block(text, markdown(table), str(readme))
@@ -94,14 +93,8 @@ def _write_block(table: Table, readme: Path, check: bool) -> None:
         from edge.modelfile import read_model
 
         wanted = with_block(wanted, model_card(table, read_model()), str(readme), CARD_BEGIN, CARD_END)
-    if not check:
-        write_atomically(readme, wanted)
+    if settle_page(readme, text, wanted, check, "python -m benchmarks report RECORDS --readme"):
         click.echo(f"wrote the results into {readme}")
-    elif wanted != text:
-        raise DataError(
-            f"{readme}: expected the figures of the records between its markers; got others; "
-            f"run `python -m benchmarks report RECORDS --readme {readme}`"
-        )
 
 
 def _print(table: Table) -> None:

@@ -17,7 +17,7 @@ from benchmarks.arm.record import markdown as instructions_markdown
 from benchmarks.evidence import Ratio, read_evidence, record_files
 from benchmarks.peers.record import read_peers
 from benchmarks.peers.table import markdown as peers_markdown
-from benchmarks.table import MISSING, size_text
+from benchmarks.table import MISSING, signed, size_text
 from edge.errors import DataError
 
 BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"
@@ -246,7 +246,7 @@ def _conversion_row(report: dict[str, Any], whole: int | None) -> tuple[str, ...
         size_text(report["size_bytes"]) + share,
         f"{100 * found['float']['accuracy']:.2f} %",
         f"{100 * found['file']['accuracy']:.2f} %",
-        f"{_signed(found['drop_points'])} ({_signed(low)} to {_signed(high)})",
+        f"{signed(found['drop_points'])} ({signed(low)} to {signed(high)})",
         f"{100 * found['agreement_with_network']:.2f} %",
         str(report["inspection"]["partitions"]),
         str(len(report["kept_in_float"])) if "kept_in_float" in report else MISSING,
@@ -305,10 +305,6 @@ def _put(known: dict[str, dict[str, Any]], key: str, value: dict[str, Any], path
     if key in known:
         raise DataError(f"{path}: expected one record of {key}; got a second; keep the one that counts")
     known[key] = value
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.2f}".replace("-", "−")
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

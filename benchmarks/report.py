@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.evidence import Conversion, Ratio
 from benchmarks.table import HEADINGS, MISSING, Table, size_text
 from edge.errors import DataError
+from edge.files import write_atomically
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 PLOT_NAME = "accuracy-latency.svg"
@@ -106,6 +107,29 @@ def with_block(readme: str, block: str, name: str = "README.md", begin: str = BE
     before, rest = readme.split(begin)
     after = rest.split(end)[1]
     return f"{before}{begin}\n{block}{end}{after}"
+
+
+def settle_page(page: Path, text: str, wanted: str, check: bool, command: str) -> bool:
+    """Write a page whose blocks were made anew, or only check that they are in it; return whether it was written.
+
+    Args:
+        page: the file.
+        text: what it holds.
+        wanted: what it should hold.
+        check: change nothing.
+        command: what writes it, for the error.
+
+    Raises:
+        DataError: with `check`, it holds other figures.
+        OutputError: it cannot be written.
+    """
+    if not check:
+        write_atomically(page, wanted)
+    elif wanted != text:
+        raise DataError(
+            f"{page}: expected the figures of the records between its markers; got others; run `{command} {page}`"
+        )
+    return not check
 
 
 def _tables(table: Table) -> list[tuple[str, Sequence[str], list[tuple[str, ...]]]]:

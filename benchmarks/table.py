@@ -122,10 +122,11 @@ def data_text(data: Data) -> str:
 
 def drop_text(drop: Drop) -> str:
     """Return a drop with its interval and McNemar's p; a plus means that the model is worse than float."""
-    return f"{_signed(drop.points)} ({_signed(drop.low)} to {_signed(drop.high)}), p = {drop.p_value:.2g}"
+    return f"{signed(drop.points)} ({signed(drop.low)} to {signed(drop.high)}), p = {drop.p_value:.2g}"
 
 
-def _signed(points: float) -> str:
+def signed(points: float) -> str:
+    """Return points with two decimals and their sign, a true minus."""
     return f"{points:+.2f}".replace("-", "−")
 
 

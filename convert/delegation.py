@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -175,9 +175,7 @@ def require_kernel_scales(content: bytes) -> None:
 
 def as_json(report: Delegation) -> dict[str, Any]:
     """The report as plain JSON values."""
-    import dataclasses
-
-    return dataclasses.asdict(report)
+    return asdict(report)
 
 
 def _ratios(entry: Any, tensors: Mapping[int, Any]) -> tuple[Ratio, ...]:

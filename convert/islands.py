@@ -16,12 +16,12 @@ import numpy as np
 from convert import flatfile
 from convert.emission import with_trained_weights
 from convert.graph import FLOAT_KINDS, Graph
+from convert.inspection import CONVERSIONS
 from convert.layout import lay_out
 from convert.quantization import KERNEL_AXIS, SAME_SCALE, for_export, unrounded
 
 _KERNEL_LAYOUT = {"CONV_2D": (3, 0, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (1, 0)}
 """From Keras' kernel to TFLite's; a depthwise kernel [h, w, c, 1] becomes [1, h, w, c]."""
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def with_islands(graph: Graph, model: Any, flatbuffer: bytes, kept: Collection[str]) -> tuple[bytes, Any]:
@@ -117,7 +117,7 @@ class _File:
                 value[operator.outputs[0]] = value[source]
             elif kind == "QUANTIZE" and layer in unrounded:  # a normalization computes in float already
                 value[operator.outputs[0]] = operator.inputs[0]
-            elif layer in kept and kind not in _CONVERSIONS:
+            elif layer in kept and kind not in CONVERSIONS:
                 self._float_inputs(operator, kind, weights.get(layer or "", {}), value, rewritten)
                 rewritten.append(operator)
                 rewritten += self._float_outputs(operator, inner if layer not in unrounded else None, value)
@@ -147,7 +147,7 @@ class _File:
         readers: dict[int, set[str | None]] = {}
         for operator in reversed(self.operators):
             layers = {self.layer(operator)}
-            if self.kind(operator) in _CONVERSIONS:
+            if self.kind(operator) in CONVERSIONS:
                 layers = readers.get(int(operator.outputs[0]), layers)
             for tensor in operator.inputs:
                 readers.setdefault(int(tensor), set()).update(layers)
@@ -227,7 +227,7 @@ class _File:
             useful = [
                 op
                 for op in graph.operators
-                if self.kind(op) not in _CONVERSIONS or any(int(t) in read for t in op.outputs)
+                if self.kind(op) not in CONVERSIONS or any(int(t) in read for t in op.outputs)
             ]
             if len(useful) == len(graph.operators):
                 break

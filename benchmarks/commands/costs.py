@@ -7,8 +7,6 @@ from pathlib import Path
 import click
 
 from edge.cli import OneLineCommand
-from edge.errors import DataError
-from edge.files import write_atomically
 
 
 @click.command(cls=OneLineCommand, short_help="Tell what conversions cost and won.")
@@ -20,7 +18,7 @@ def costs(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
     if check and page is None:
         raise click.UsageError("--check needs --page FILE")
     from benchmarks.costs import BEGIN, END, markdown, read_costs
-    from benchmarks.report import with_block
+    from benchmarks.report import settle_page, with_block
 
     block = markdown(read_costs(records))
     if page is None:
@@ -28,11 +26,5 @@ def costs(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
         return
     text = page.read_text(encoding="utf-8")
     wanted = with_block(text, block, str(page), BEGIN, END)
-    if not check:
-        write_atomically(page, wanted)
+    if settle_page(page, text, wanted, check, "python -m benchmarks costs RECORDS --page"):
         click.echo(f"wrote the costs into {page}")
-    elif wanted != text:
-        raise DataError(
-            f"{page}: expected the figures of the records between its markers; got others; "
-            f"run `python -m benchmarks costs RECORDS --page {page}`"
-        )

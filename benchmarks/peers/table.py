@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers.record import FAILED
-from benchmarks.table import MISSING, size_text
+from benchmarks.table import MISSING, signed, size_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -112,7 +112,7 @@ def _row(file: dict[str, Any], record: dict[str, Any], speeds: Sequence[str]) ->
         file["name"],
         size_text(file["size_bytes"]),
         _accuracy(file),
-        f"{_signed(drop['points'])} ({_signed(drop['low'])} to {_signed(drop['high'])})",
+        f"{signed(drop['points'])} ({signed(drop['low'])} to {signed(drop['high'])})",
         f"{100 * file['agreement']:.2f} %",
         f"{file['macro_f1']:.4f}",
         str(file["partitions"]),
@@ -133,7 +133,3 @@ def _speed(model: str, against: str, record: dict[str, Any]) -> str:
 def _accuracy(block: dict[str, Any]) -> str:
     low, high = block["accuracy_ci95"]
     return f"{100 * block['accuracy']:.2f} % ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.2f}".replace("-", "−")

@@ -99,6 +99,24 @@ def test_a_full_disk_leaves_the_old_file(
     assert [path.name for path in tmp_path.iterdir()] == [old.name]
 
 
+def test_a_disk_that_fills_up_in_fine_tuning_leaves_the_old_file(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(stream: Any, **arrays: Any) -> None:
+        stream.write(b"half a state")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    old = tmp_path / "drawn-qat-int8.tflite"
+    old.write_bytes(b"the old one")
+    monkeypatch.setattr("convert.finetune.np.savez", no_space)
+    result = run(model, "--recipe", "qat-int8", *WORDS, "--steps", "2", "--limit", "64", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert old.read_bytes() == b"the old one"
+    assert [path.name for path in tmp_path.iterdir()] == [old.name]
+
+
 @pytest.mark.slow
 def test_a_killed_fine_tuning_goes_on_and_ends_in_the_same_bytes(model: Path, tmp_path: Path) -> None:
     name = "drawn-qat-int8.tflite"

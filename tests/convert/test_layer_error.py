@@ -165,7 +165,9 @@ def test_float_files_have_ratios_but_no_steps(small: tuple[Graph, bytes, list[La
         errors = layer_errors(export_float(graph, model, recipe), graph, model, pictures(8, seed=1))
         assert {error.layer for error in errors} == {error.layer for error in int8}
         assert all((e.scale, e.bias_steps, e.saturated_share) == (None, None, None) for e in errors)
-        assert min(error.sqnr_db or math.inf for error in errors) > least
+        told = [error.sqnr_db for error in errors if error.sqnr_db is not None]
+        assert len(told) >= len(errors) - 1 or recipe == "float32"  # an exact layer has no noise to tell of
+        assert all(ratio > least for ratio in told)
 
 
 def test_no_pictures_and_another_networks_graph_are_refused(small: tuple[Graph, bytes, list[LayerError]]) -> None:
