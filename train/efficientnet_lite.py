@@ -56,6 +56,22 @@ def efficientnet_lite0(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> k
     return _conv(x, HEAD_FILTERS, 1, 1, "head")
 
 
+def name_in_efficientnet_b0(name: str) -> str:
+    """Return what ``keras.applications.EfficientNetB0`` calls its layer of the size of Lite0's layer ``name``.
+
+    The two networks have the same convolutions and batch norms; B0 adds squeeze-and-excite, and swish for ReLU6.
+    """
+    part, _, kind = name.partition("_")
+    if part in ("stem", "head"):
+        return f"{'top' if part == 'head' else part}_{kind}"
+    block = int(part.removeprefix("block"))
+    for stage, repeats in enumerate((stage.repeats for stage in STAGES), start=1):
+        if block < repeats:
+            return f"block{stage}{'abcd'[block]}_{ {'dw_conv': 'dwconv', 'dw_bn': 'bn'}.get(kind, kind)}"
+        block -= repeats
+    raise ValueError(f"expected a layer of EfficientNet-Lite0, which has 16 blocks; got {name!r}")
+
+
 def _block(
     x: keras.KerasTensor, filters_in: int, stage: Stage, stride: int, rate: float, name: str
 ) -> keras.KerasTensor:

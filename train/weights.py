@@ -2,12 +2,14 @@
 
 An npz holds ``LAYER/kernel`` (float) or ``LAYER/kernel:int8`` times ``LAYER/kernel:scale``; batch-norm arrays are named
 ``gamma beta moving_mean moving_variance``. Layers that an npz does not name (the head) keep their initial values; a
-name in the file that the model does not have is an error, not a guess. No other kind of file is opened: pickles and
+name in the file that the model does not have is an error, not a guess. EfficientNet-B0 takes EfficientNet-Lite0's file
+too: the same convolutions, its squeeze-and-excite layers begin anew. No other kind of file is opened: pickles and
 whole models in ``.h5`` can carry code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from edge.errors import DataError
 from train.applications import LOGITS, leaves
+from train.efficientnet_lite import name_in_efficientnet_b0
 from train.runs import load_model
 
 
@@ -36,7 +39,9 @@ def load_weights_file(model: keras.Model, path: Path) -> list[str]:
             "names no layers; check --weights"
         )
     if path.suffix == ".npz":
-        return [f"weights of {path.name}: {len(load_npz_weights(model, path))} layers"]
+        taken = load_npz_weights(model, path)
+        rest = {layer.name for layer in leaves(model) if layer.weights} - {*taken, LOGITS}
+        return [f"weights of {path.name}: {len(taken)} layers" + (f"; {len(rest)} others begin anew" if rest else "")]
     if path.suffix == ".keras":
         return _take_layers(model, load_model(path), path)
     try:
@@ -53,8 +58,8 @@ def load_npz_weights(model: keras.Model, path: Path) -> list[str]:
     Raises:
         DataError: the file is no npz, names layers or variables that the model lacks, or shapes differ.
     """
-    arrays = _read(path)
     layers = {layer.name: layer for layer in leaves(model)}
+    arrays = _from_lite0(_read(path), layers)
     touched: dict[str, set[str]] = {}
     for key, value in arrays.items():
         name, _, variable = key.partition("/")
@@ -99,6 +104,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not arrays:
         raise DataError(f"expected arrays named LAYER/VARIABLE in {path}; found none; check --weights")
     return arrays
+
+
+def _from_lite0(arrays: dict[str, np.ndarray], layers: Container[str]) -> dict[str, np.ndarray]:
+    """Return the arrays under EfficientNet-B0's names if the file is EfficientNet-Lite0's and the layers are B0's."""
+    if "block0_dw_conv/kernel" not in arrays or "block1a_se_reduce" not in layers:
+        return arrays
+    named = ((key.partition("/"), value) for key, value in arrays.items())
+    return {f"{name_in_efficientnet_b0(layer)}/{variable}": value for (layer, _, variable), value in named}
 
 
 def _variable(layer: keras.layers.Layer, name: str) -> keras.Variable | None:

@@ -236,6 +236,22 @@ def test_imagenet_file_fills_every_layer_but_the_logits(shared_data: Path) -> No
     assert np.allclose(lite0.get_layer("stem_conv").get_weights()[0], kernel)
 
 
+def test_b0_takes_lite0_s_convolutions_and_begins_its_gates_anew(shared_data: Path) -> None:
+    file = shared_data / "weights" / "efficientnet_lite0_imagenet.npz"
+    b0 = build("efficientnet-b0", height=32, width=32, classes=7)
+    # 16 blocks with squeeze-and-excite, each of two convolutions.
+    assert load_weights_file(b0, file) == [f"weights of {file.name}: 98 layers; 32 others begin anew"]
+    layers_of = {layer.name: layer for layer in leaves(b0)}
+    with np.load(file) as raw:
+        # Stage 4 begins with block 1 + 2 + 2 = 5, stage 6 with 5 + 3 + 3 = 11.
+        for theirs, ours in (("block6_dw_conv", "block4b_dwconv"), ("block14_project_conv", "block6d_project_conv")):
+            kernel = raw[f"{theirs}/kernel:int8"] * raw[f"{theirs}/kernel:scale"]
+            assert np.allclose(layers_of[ours].get_weights()[0], kernel), ours
+        assert np.allclose(layers_of["top_bn"].get_weights()[0], raw["head_bn/gamma"])
+    with pytest.raises(DataError, match="choose the backbone that the file belongs to"):
+        load_weights_file(built("convnext-atto"), file)
+
+
 # Weights from files.
 
 
