@@ -5,6 +5,7 @@ python -m benchmarks report results/ --readme README.md --check
 python -m benchmarks peers runs/fer --dataset fer2013 --data fer2013.csv --exports exports --record peers.json
 python -m benchmarks instructions exports/fer-qat-int8.tflite --record instructions.json
 python -m benchmarks costs results/conversion --page docs/conversion.md
+python -m benchmarks soak --frames 100000 --record soak.json
 python -m benchmarks demo
 """
 
@@ -20,6 +21,7 @@ import click
 from benchmarks.commands.costs import costs
 from benchmarks.commands.instructions import instructions
 from benchmarks.commands.peers import peers
+from benchmarks.commands.soak import soak
 from edge.cli import OneLineGroup
 from edge.files import write_atomically
 
@@ -67,7 +69,7 @@ def demo(out: Path) -> None:
     run(out)
 
 
-for _command in (costs, instructions, peers):
+for _command in (costs, instructions, peers, soak):
     main.add_command(_command)
 
 

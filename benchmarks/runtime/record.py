@@ -1,0 +1,100 @@
+"""Records of runtime studies (schema 1): written whole, read back through a check of the fields that the page shows.
+
+`fer-edge benchmark` writes pipeline and startup, `python -m benchmarks` soak, footprint and faces, and
+`python -m tests.edge.fuzz` fuzz.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.errors import DataError
+from edge.files import write_atomically
+
+SCHEMA = 1
+_NUMBER = (int, float)
+_Fields = Mapping[str, type | tuple[type, ...]]
+_COMMON: _Fields = {"created": str, "fer_edge": str, "command": list, "machine": dict}
+# Dotted names are looked up in blocks; a name behind [] in each entry of a list.
+FIELDS: Mapping[str, _Fields] = {
+    "pipeline": {
+        "frame.width": int, "frame.height": int, "frames": int, "detector": str, "detect_every": int,
+        "overhead.share": _NUMBER, "overhead.ci95": list, "end_to_end_ms.p50": _NUMBER, "stages_ms": dict,
+    },
+    "startup": {"commands": list},
+    "soak": {
+        "verdict": str, "tolerance_mb": _NUMBER, "legs[].name": str, "legs[].frames": int, "legs[].dropped": int,
+        "legs[].waiting": int, "legs[].seconds": _NUMBER, "legs[].verdict": str, "legs[].width": int,
+        "legs[].height": int, "legs[].descriptors": list, "legs[].threads": list, "legs[].memory_mb.median": _NUMBER,
+        "legs[].memory_mb.deviation": _NUMBER, "legs[].memory_mb.growth": _NUMBER, "legs[].memory_mb.growth_ci95": list,
+    },
+    "footprint": {
+        "system": str, "wheel_bytes": int, "size_bytes": int, "packages": dict, "asks_for": list, "import_s": _NUMBER,
+        "first_answer_s": _NUMBER, "repeats": int, "emulated": bool,
+    },
+    "faces": {
+        "tools[].name": str, "tools[].status": str, "pictures": list, "rounds": int, "ratios": list, "compared": list,
+    },
+    "fuzz": {
+        "seed": int, "pictures.outcomes": dict, "pictures.wrong": list, "models.outcomes": dict, "models.wrong": list,
+    },
+}  # fmt: skip
+
+
+def write(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
+    """Write a record in one step, after checking it.
+
+    Raises:
+        DataError: a field is missing, of another type, or no finite number.
+        OutputError: the file cannot be written.
+    """
+    _check(record, path)
+    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the record in a JSON file.
+
+    Raises:
+        DataError: the file is missing, no JSON, of another kind, or lacks a field.
+    """
+    try:
+        record: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected a JSON record; got {error}; measure again") from error
+    _check(record, path)
+    return record
+
+
+def _check(record: Any, path: str | os.PathLike[str]) -> None:
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or record.get("kind") not in FIELDS:
+        came = f"schema {record.get('schema')}, kind {record.get('kind')!r}" if isinstance(record, dict) else "none"
+        raise DataError(f"{path}: expected a record of schema {SCHEMA} and kind {' or '.join(FIELDS)}; got {came}")
+    for name, kinds in {**_COMMON, **FIELDS[record["kind"]]}.items():
+        head, _, rest = name.partition("[].")
+        blocks = _at(record, head, path) if rest else [record]
+        if not isinstance(blocks, list) or not blocks:
+            raise DataError(f"{path}: expected entries in {head}; got {blocks!r:.40}; measure again")
+        for block in blocks:
+            value = _at(block, rest or head, path)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool) or not _finite(value):
+                raise DataError(f"{path}: expected another value in {name}; got {value!r:.60}; measure again")
+
+
+def _at(block: Any, name: str, path: str | os.PathLike[str]) -> Any:
+    for key in name.split("."):
+        if not isinstance(block, dict) or key not in block:
+            raise DataError(f"{path}: expected the field {name}; got a record without it; measure again")
+        block = block[key]
+    return block
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
