@@ -6,6 +6,9 @@ python -m benchmarks peers runs/fer --dataset fer2013 --data fer2013.csv --expor
 python -m benchmarks instructions exports/fer-qat-int8.tflite --record instructions.json
 python -m benchmarks costs results/conversion --page docs/conversion.md
 python -m benchmarks soak --frames 100000 --record soak.json
+python -m benchmarks footprint --record footprint.json
+python -m benchmarks faces --record faces.json
+python -m benchmarks runtime results/runtime --page docs/runtime.md
 python -m benchmarks demo
 """
 
@@ -18,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.commands.costs import costs
+from benchmarks.commands.costs import costs, runtime
+from benchmarks.commands.faces import faces, footprint
 from benchmarks.commands.instructions import instructions
 from benchmarks.commands.peers import peers
 from benchmarks.commands.soak import soak
@@ -69,7 +73,7 @@ def demo(out: Path) -> None:
     run(out)
 
 
-for _command in (costs, instructions, peers, soak):
+for _command in (costs, faces, footprint, instructions, peers, runtime, soak):
     main.add_command(_command)
 
 

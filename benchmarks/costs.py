@@ -7,7 +7,7 @@ records are told apart by their content. The targets are the project's own, set 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from benchmarks.evidence import Ratio, read_evidence, record_files
 from benchmarks.peers.record import read_peers
 from benchmarks.peers.table import markdown as peers_markdown
 from benchmarks.table import MISSING, signed, size_text
+from benchmarks.targets import Target, kind_of, markdown_table, targets_table
 from edge.errors import DataError
 
 BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"
@@ -29,7 +30,6 @@ _CONVERSION_HEADINGS = (
     "Agreement with its network", "Partitions", "Layers kept in float", "Peak memory", "Time",
 )  # fmt: skip
 _PAIR_HEADINGS = ("Model", "Against", "Times faster (95 %)", "Pairs", "Threads", "Runtime", "Machine")
-_TARGET_HEADINGS = ("Target", "Asked", "Measured", "Met")
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,6 @@ class Costs:
     pairs: tuple[Ratio, ...] = ()
 
 
-@dataclass(frozen=True)
-class Target:
-    """One figure that was asked for; `measure` gives it, or None where no record says."""
-
-    text: str
-    asked: float
-    at_least: bool
-    unit: str
-    measure: Callable[[Costs], float | None]
-
-    def cells(self, costs: Costs) -> tuple[str, str, str, str]:
-        """Return the target, what was asked, what came and whether that meets it, as texts."""
-        came = self.measure(costs)
-        asked = f"{'≥' if self.at_least else '≤'} {self.asked:g}{self.unit}"
-        if came is None:
-            return self.text, asked, MISSING, MISSING
-        met = came >= self.asked if self.at_least else came <= self.asked
-        return self.text, asked, f"{came:.2f}{self.unit}", "yes" if met else "**no**"
-
-
 def read_costs(paths: Iterable[Path]) -> Costs:
     """Return what the records in files and folders say.
 
@@ -80,7 +60,7 @@ def read_costs(paths: Iterable[Path]) -> Costs:
     instructions: list[Instructions] = []
     pairs: list[Ratio] = []
     for path in record_files(paths):
-        kind = _kind(path)
+        kind = kind_of(path)
         if kind == "conversion":
             report = _conversion(path)
             recipes = conversions.setdefault(report["source"]["backbone"], {})
@@ -107,11 +87,11 @@ def markdown(costs: Costs) -> str:
     """Return the page's block: targets, conversions, peers, instructions."""
     parts = [
         "## Targets\n",
-        _table(_TARGET_HEADINGS, [target.cells(costs) for target in TARGETS]),
+        targets_table(TARGETS, costs),
         "\n## int8 against its own float32, in interleaved pairs\n",
-        _table(_PAIR_HEADINGS, sorted(_pair_cells(entry) for entry in costs.pairs)),
+        markdown_table(_PAIR_HEADINGS, sorted(_pair_cells(entry) for entry in costs.pairs)),
         "\n## Conversions\n",
-        _table(_CONVERSION_HEADINGS, _conversion_rows(costs)),
+        markdown_table(_CONVERSION_HEADINGS, _conversion_rows(costs)),
         f"\nDrop: {_part(costs)} accuracy of the float network less the file's, with its paired 95 % "
         "bootstrap interval. Peak memory is the command's up to this recipe; time is that of its stages, with the "
         "preparation that all share.\n",
@@ -186,7 +166,7 @@ def _size(costs: Costs, backbone: str) -> float | None:
     return recipes[QAT]["size_bytes"] / recipes[FLOAT]["size_bytes"] if {QAT, FLOAT} <= set(recipes) else None
 
 
-def _own(backbone: str) -> list[Target]:
+def _own(backbone: str) -> list[Target[Costs]]:
     return [
         Target(f"{backbone} {QAT} against its own float32, here", 2.2, True, "×",
                lambda costs: pair(costs, backbone)),
@@ -195,23 +175,23 @@ def _own(backbone: str) -> list[Target]:
     ]  # fmt: skip
 
 
-def _sound(backbone: str) -> list[Target]:
+def _sound(backbone: str) -> list[Target[Costs]]:
     return [
         Target(f"{backbone} {QAT}, accuracy drop", 0.5, False, " points", lambda costs: _drop(costs, backbone)),
         Target(f"{backbone} {QAT}, XNNPACK partitions", 1, False, "", lambda costs: _partitions(costs, backbone)),
     ]
 
 
-def _million(backbone: str, board: str, asked: float) -> Target:
+def _million(backbone: str, board: str, asked: float) -> Target[Costs]:
     text = f"{backbone} {QAT}, million instructions on a {board.replace('pi', 'Pi ')}'s core"
     return Target(text, asked, False, "", lambda costs: instructions(costs, backbone, QAT, board))
 
 
-def _small(backbone: str, asked: float) -> Target:
+def _small(backbone: str, asked: float) -> Target[Costs]:
     return Target(f"{backbone} {QAT}, size of float32's", asked, False, "", lambda costs: _size(costs, backbone))
 
 
-TARGETS: tuple[Target, ...] = (
+TARGETS: tuple[Target[Costs], ...] = (
     *_own(LITE0), *_sound(LITE0), *_own(B0), *_sound(B0),
     Target(f"{TINY} {QAT} against tf.lite's plain float32", 4.5, True, "×",
            lambda costs: ratio(costs, TINY, f"ours-{QAT}", "plain-float32")),
@@ -276,14 +256,6 @@ def _part(costs: Costs) -> str:
     return ", ".join(sorted(parts))
 
 
-def _kind(path: Path) -> object:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON record; got {error}; {_REMEDY}") from error
-    return values.get("kind") if isinstance(values, dict) else None
-
-
 def _conversion(path: Path) -> dict[str, Any]:
     """Return a conversion report whose fields the page needs are there."""
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -305,7 +277,3 @@ def _put(known: dict[str, dict[str, Any]], key: str, value: dict[str, Any], path
     if key in known:
         raise DataError(f"{path}: expected one record of {key}; got a second; keep the one that counts")
     known[key] = value
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, ["---"] * len(headings), *rows))

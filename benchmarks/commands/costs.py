@@ -1,4 +1,4 @@
-"""`python -m benchmarks costs`: what conversions cost and won, as one page from their records."""
+"""`python -m benchmarks costs` and `runtime`: what conversions, and what running, cost and won; pages from records."""
 
 from __future__ import annotations
 
@@ -8,23 +8,41 @@ import click
 
 from edge.cli import OneLineCommand
 
+_RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
+_PAGE = click.option(
+    "--page", type=click.Path(path_type=Path, dir_okay=False), help="Markdown file whose block to rewrite."
+)
+_CHECK = click.option("--check", is_flag=True, help="With --page: change nothing, fail if the block is out of date.")
+
 
 @click.command(cls=OneLineCommand, short_help="Tell what conversions cost and won.")
-@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Markdown file whose block to rewrite.")
-@click.option("--check", is_flag=True, help="With --page: change nothing, fail if the block is out of date.")
+@_RECORDS
+@_PAGE
+@_CHECK
 def costs(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
     """Print targets, conversions, peers and ARM instructions of RECORDS (JSON files or folders of them) as Markdown."""
-    if check and page is None:
-        raise click.UsageError("--check needs --page FILE")
+    _need_page(page, check)
     from benchmarks.costs import BEGIN, END, markdown, read_costs
-    from benchmarks.report import settle_page, with_block
+    from benchmarks.targets import show_or_settle
 
     block = markdown(read_costs(records))
-    if page is None:
-        click.echo(block, nl=False)
-        return
-    text = page.read_text(encoding="utf-8")
-    wanted = with_block(text, block, str(page), BEGIN, END)
-    if settle_page(page, text, wanted, check, "python -m benchmarks costs RECORDS --page"):
-        click.echo(f"wrote the costs into {page}")
+    show_or_settle(block, page, check, (BEGIN, END), "python -m benchmarks costs RECORDS --page")
+
+
+@click.command(cls=OneLineCommand, short_help="Tell what running costs.")
+@_RECORDS
+@_PAGE
+@_CHECK
+def runtime(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
+    """Print targets and tables of RECORDS (pipeline, startup, soak, footprint, faces, fuzz) as Markdown."""
+    _need_page(page, check)
+    from benchmarks.runtime.page import BEGIN, END, markdown, read_runtime
+    from benchmarks.targets import show_or_settle
+
+    block = markdown(read_runtime(records))
+    show_or_settle(block, page, check, (BEGIN, END), "python -m benchmarks runtime RECORDS --page")
+
+
+def _need_page(page: Path | None, check: bool) -> None:
+    if check and page is None:
+        raise click.UsageError("--check needs --page FILE")

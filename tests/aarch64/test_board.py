@@ -19,9 +19,9 @@ import pytest
 
 from benchmarks.arm.boards import BOARDS, SUITES
 from benchmarks.arm.emulator import Emulator, Interval
-from benchmarks.arm.footprint import footprint
 from benchmarks.arm.home import Home
-from edge.files import write_atomically
+from benchmarks.runtime.footprint import footprint_record
+from benchmarks.runtime.record import write
 from tests.aarch64 import machines
 from tests.conftest import SHARED_DATA
 from tests.project.test_wheel import BASE, wheel  # noqa: F401  (the fixture)
@@ -162,13 +162,15 @@ def guest(
         count=True, environment={"PYTHONPATH": paths}, cwd=folder,
     )  # fmt: skip
     answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
-    figures = {
-        "says": "under emulation with the counter: the seconds say nothing about a Raspberry Pi",
-        "suite": suite, "board": board, "python": answers["python"],
-        "import_s": answers["import_s"], "first_answer_s": answers["first_answer_s"],
-        "base_install": footprint([installed, site]),
-    }  # fmt: skip
-    write_atomically(home.folder / f"base-install-{suite}-{board}.json", json.dumps(figures, indent=1) + "\n")
+    first = {name: answers[name] for name in ("python", "import_s", "first_answer_s")} | {
+        "answer": answers["first_answer"]
+    }
+    system = f"arm64 Debian {suite} as a {BOARDS[board].title}, emulated"
+    command = ["python", "-m", "pytest", "tests/aarch64"]
+    write(
+        home.folder / f"base-install-{suite}-{board}.json",
+        footprint_record([installed, site], wheel, [first], command, system, emulated=True),
+    )
     return Guest(suite, board, answers, ran.intervals[1])
 
 
@@ -233,6 +235,6 @@ def test_the_devices_own_tests_pass_there(guest: Guest) -> None:
 
 def test_the_base_install_is_the_four_packages_and_what_they_ask_for(guest: Guest, home: Home) -> None:
     path = home.folder / f"base-install-{guest.suite}-{guest.board}.json"
-    packages = json.loads(path.read_text(encoding="utf-8"))["base_install"]["packages"]
+    packages = json.loads(path.read_text(encoding="utf-8"))["packages"]
     assert {"fer-edge", *BASE} <= {name.replace("_", "-") for name in packages}
     assert not {"tensorflow", "keras", "scipy", "matplotlib"} & set(packages)

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
-from benchmarks.costs import BEGIN, END, TARGETS, Costs, Target, markdown, ratio, read_costs
+from benchmarks.costs import BEGIN, END, TARGETS, Costs, markdown, ratio, read_costs
+from benchmarks.targets import Target
 from edge.errors import DataError
 from tests.benchmarks.handmade import MACHINE, conversion, paired_latency
 from tests.benchmarks.peers_records import peers_record
@@ -133,7 +134,7 @@ def test_two_networks_of_one_backbone_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("came", "met"), [(0.5, "yes"), (0.51, "**no**"), (-0.2, "yes")])
 def test_a_target_is_met_up_to_its_border(came: float, met: str) -> None:
-    target = Target("drop", 0.5, False, " points", lambda costs: came)
+    target: Target[Costs] = Target("drop", 0.5, False, " points", lambda costs: came)
     assert target.cells(Costs({}, {}, ()))[3] == met
 
 

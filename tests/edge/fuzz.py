@@ -1,6 +1,6 @@
 """Damaged pictures and models by the thousand, in a child process: nothing may crash, hang or fail in another way.
 
-    python -m tests.edge.fuzz --pictures 10000 --models 2000 --record fuzz.json
+    python -m tests.edge.fuzz --pictures 10000 --models 2000 --record results/runtime/fuzz.json
 
 Every case comes from its seed and number alone, so that a finding can be repeated: `--seed S --first N --pictures 1`.
 The child says which case it begins and how it ended; where it dies or falls silent, the parent notes the case and
@@ -20,11 +20,13 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import edge
+from edge import records
 from edge.errors import ContractError, ImageError, ModelFileError
 from edge.files import write_atomically
 from tests.edge import mutations
@@ -149,8 +151,6 @@ Case = Callable[[random.Random], tuple[str, bytes, bool]]
 
 def _pictures(folder: Path) -> tuple[Case, Callable[[bytes], None]]:
     """Return the maker of damaged pictures and what is done with them: read, and recognized."""
-    import edge
-
     recognizer = edge.load(detector="haar", threads=1)
     seeds = mutations.pictures()
 
@@ -210,11 +210,26 @@ def main() -> int:
         _child(words.child, range(words.first, words.first + words.count), words.seed)
         return 0
     found = dict(_searches(words))
-    document = {"seed": words.seed, "first": words.first, **{kind: asdict(entry) for kind, entry in found.items()}}
+    document = document_of(words.seed, words.first, found)
     print(json.dumps(document, indent=2))
     if words.record:
         write_atomically(words.record, json.dumps(document, indent=2) + "\n")
     return 1 if any(entry.wrong for entry in found.values()) else 0
+
+
+def document_of(seed: int, first: int, found: Mapping[str, Findings]) -> dict[str, Any]:
+    """Return the record, kind "fuzz"; `python -m benchmarks runtime` shows it."""
+    return {
+        "schema": 1,
+        "kind": "fuzz",
+        "created": records.now(),
+        "fer_edge": edge.__version__,
+        "command": ["python", "-m", "tests.edge.fuzz", *sys.argv[1:]],
+        "machine": records.machine(),
+        "seed": seed,
+        "first": first,
+        **{kind: asdict(entry) for kind, entry in found.items()},
+    }
 
 
 def _searches(words: argparse.Namespace) -> Iterator[tuple[str, Findings]]:

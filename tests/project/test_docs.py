@@ -32,7 +32,7 @@ WORKSTATION = ("train", "convert", "benchmarks")
 SHELL = (
     "sudo apt install ", "sudo useradd ", "sudo userdel ", "sudo python3 -m venv ", "sudo cp ", "sudo rm ",
     "sudo systemctl ", "sudo /usr/local/lib/fer-edge/bin/pip install ", "python3 -m venv ", ". ~/fer-edge/bin/activate",
-    "pip install ", "echo performance | sudo tee ", "journalctl ",
+    "pip install ", ".venv/bin/python -m tests.edge.fuzz ", "echo performance | sudo tee ", "journalctl ",
 )  # fmt: skip
 
 
@@ -315,3 +315,17 @@ def test_the_costs_page_holds_the_figures_of_its_records() -> None:
     words = ["costs", str(ROOT / "results" / "conversion"), "--page", str(FOLDER / "conversion.md"), "--check"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
+
+
+def test_the_runtime_page_holds_the_figures_of_its_records() -> None:
+    results, page = ROOT / "results" / "runtime", FOLDER / "runtime.md"
+    if results.is_dir():
+        words = ["runtime", str(results), "--page", str(page), "--check"]
+        group = importlib.import_module("benchmarks.__main__").main
+        result = click.testing.CliRunner().invoke(group, words)
+        assert result.exit_code == 0, result.stderr
+    else:  # no record, no figure
+        from benchmarks.runtime.page import BEGIN, END
+
+        text = page.read_text(encoding="utf-8")
+        assert text[text.index(BEGIN) + len(BEGIN) : text.index(END)].strip() == ""

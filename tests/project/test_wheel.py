@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import venv
 import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
+
+from benchmarks.runtime.environment import build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ("numpy", "opencv-python-headless", "ai-edge-litert", "click")
@@ -30,20 +30,8 @@ def _run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the tracked files (a build leaves folders behind)."""
-    folder = tmp_path_factory.mktemp("wheel")
-    tree = folder / "tree"
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in tracked.split("\0"):
-        if name and (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tree / name)
-    _run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, tree, cwd=folder)
-    (found,) = folder.glob("*.whl")
-    return found
+    """The wheel, built as `python -m benchmarks footprint` builds it."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
