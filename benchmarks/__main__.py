@@ -38,7 +38,7 @@ _WIDTH_OF_A_PIPE = 150  # columns, when the output is no terminal
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Accuracy against latency, from records only; `peers` and `instructions` write further ones."""
+    """Accuracy against latency and what running costs, from records; studies that write further ones."""
 
 
 @main.command()

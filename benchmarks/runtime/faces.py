@@ -26,7 +26,7 @@ from benchmarks.runtime.footprint import footprint, without_installers
 from benchmarks.runtime.tools import OURS, TOOLS, YUNET
 from edge import records
 from edge.benchmark import percentiles
-from edge.errors import DataError
+from edge.errors import DataError, EdgeError
 
 SCHEMA, KIND = 1, "faces"
 MEASURED, FAILED = "measured", "not runnable offline"
@@ -96,9 +96,12 @@ def compare(
 
     Raises:
         DataError: fer-edge is not among the tools, or does not run.
+        EdgeError: this system cannot bind a process to a core.
     """
     if OURS not in pythons:
         raise DataError(f"expected {OURS} among the tools; got {', '.join(pythons)}; name it")
+    if not hasattr(os, "sched_setaffinity"):
+        raise EdgeError("expected a system that binds processes to a core; got none of that here; run this on Linux")
     core = min(os.sched_getaffinity(0))
     files = [str(path.resolve()) for path in pictures.values()]
     with ExitStack() as stack:
