@@ -37,10 +37,10 @@ class ServeConfig:
 
     SOURCE is what `fer-edge camera` takes, or a video, a picture or a folder of pictures, which is played at its own
     speed, over and over. The page shows the live picture, the probabilities of each face, the latency of the last
-    minute, and takes still pictures. Pictures are encoded only while somebody watches, and written nowhere but to --out.
+    minute, and takes still pictures. Frames are encoded only while somebody watches, and written nowhere but to --out.
 
     The page is for this machine alone unless --host says otherwise; then a token is asked for, which is made and
-    printed once in the page's address unless --token or FER_EDGE_TOKEN gives one. It travels unencrypted.
+    printed once in the page's address, unless --token or FER_EDGE_TOKEN gives one. All of it travels unencrypted.
 
     {LAG}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_file_plays_at_its_own_speed_and_again(film: Path) -> None:
     source.close()
     assert time.monotonic() - begun >= 6 / 20  # eight frames, some of them perhaps late
     assert [frame.index for frame in frames] == sorted({frame.index for frame in frames}) and frames[-1].index >= 7
-    assert all(earlier.captured_s < later.captured_s for earlier, later in zip(frames, frames[1:], strict=False))
+    assert all(earlier.captured_s < later.captured_s for earlier, later in pairwise(frames))
 
 
 def test_a_slow_reader_of_a_file_misses_frames_and_is_told(film: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ("numpy", "opencv-python-headless", "ai-edge-litert", "click")
-FOREIGN = ("tensorflow", "keras", "sklearn", "matplotlib", "PIL", "train", "convert", "benchmarks")
+FOREIGN = ("tensorflow", "keras", "sklearn", "matplotlib", "PIL", "aiohttp", "train", "convert", "benchmarks")
 
 pytestmark = pytest.mark.slow
 
