@@ -13,6 +13,7 @@ from edge.commands.doctor import doctor
 from edge.commands.fetch import fetch
 from edge.commands.image import image
 from edge.commands.info import info
+from edge.commands.serve import serve
 from edge.commands.video import video
 from edge.quiet import silence_native_libraries
 
@@ -23,7 +24,7 @@ def cli() -> None:
     """Facial emotion recognition on the device: the faces in pictures, videos and cameras, and their emotions."""
 
 
-for _command in (image, video, camera, info, benchmark, fetch, doctor, about):
+for _command in (image, video, camera, serve, info, benchmark, fetch, doctor, about):
     cli.add_command(_command)
 
 

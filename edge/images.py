@@ -58,14 +58,18 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         raise ImageError(f"{path}: {error}") from error
 
 
-def decode_image(content: bytes) -> npt.NDArray[np.uint8]:
+def decode_image(content: bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Return the picture in a file's content as `read_image` does.
+
+    Args:
+        content: the file's bytes.
+        max_pixels: limit of its size; half of it at 16 bits a sample.
 
     Raises:
         ImageError: as `read_image`; the text lacks the file's name.
     """
     header = read_header(content)
-    most = MAX_PIXELS * 8 // max(8, header.bits)
+    most = max_pixels * 8 // max(8, header.bits)
     if header.width * header.height > most:
         deep = f" of {header.bits} bits" if header.bits > 8 else ""
         raise ImageError(

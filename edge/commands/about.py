@@ -42,7 +42,8 @@ _NO_ADVICE = "A summary of November 2026 by engineers and no legal advice; other
 _PRIVACY = (
     "Pictures stay in this machine's memory; one is written only where an output is asked for.",
     "Results (box, emotion, probabilities) go to where you send them; about a person, they are personal data.",
-    "No command but `fer-edge fetch` opens a connection, and nothing is sent anywhere: no telemetry.",
+    "No command but `fer-edge fetch` opens a connection, and nothing is sent anywhere: no telemetry. `fer-edge serve` "
+    "shows its page to this machine alone unless --host says otherwise; then a token is asked for.",
 )
 _DATA = (
     "The shipped model learned from FER2013 (Goodfellow et al. 2013), pictures scraped from the web and meant for "
@@ -57,6 +58,7 @@ _THIRD_PARTIES = (
     ("Lienhart's Haar cascade for frontal faces", "Intel License Agreement", "inside OpenCV's wheels"),
     ("NumPy", "BSD-3-Clause", "dependency"),
     ("click", "BSD-3-Clause", "dependency"),
+    ("aiohttp", "Apache-2.0", "only with the extra serve"),
     ("YuNet", "MIT", "only if fetched"),
     ("BlazeFace by Google", "Apache-2.0", "only if fetched"),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edge.commands.streaming import LAG, StreamConfig, load, run, say, stream_options
+from edge.commands.streaming import LAG, StreamConfig, camera_options, load, run, say, stream_options
 
 
 @click.command(
@@ -28,10 +28,7 @@ from edge.commands.streaming import LAG, StreamConfig, load, run, say, stream_op
 )
 @click.argument("source", default="0")
 @stream_options
-@click.option("--width", type=click.IntRange(1, 16384), help="Width of the frames; the nearest that it has.")
-@click.option("--height", type=click.IntRange(1, 16384), help="Height of the frames.")
-@click.option("--fps", type=click.FloatRange(0, 1000), help="Frames a second to ask the camera for.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after so long.")
+@camera_options
 def camera(
     source: str, width: int | None, height: int | None, fps: float | None, seconds: float | None, **flags: Any
 ) -> None:

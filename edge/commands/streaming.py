@@ -1,4 +1,4 @@
-"""What `fer-edge video` and `fer-edge camera` share: options, the loop, and what is said before and after it.
+"""What `fer-edge video`, `camera` and `serve` share: options, the loop, and what is said before and after it.
 
 The first Ctrl-C or SIGTERM lets the frame in work end and closes the outputs; a second one ends the program at once.
 """
@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
@@ -22,6 +22,7 @@ from edge.cli import printable
 from edge.commands.options import json_option, model_option, progress
 
 if TYPE_CHECKING:
+    from edge.contract import Contract
     from edge.outputs import Output
     from edge.recognizer import Recognizer
     from edge.sources import Source, Status
@@ -40,7 +41,7 @@ LAG = (
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """The flags that `fer-edge video` and `fer-edge camera` share."""
+    """The flags that `fer-edge video`, `fer-edge camera` and `fer-edge serve` share."""
 
     model: str | None
     as_json: bool
@@ -117,10 +118,26 @@ _OPTIONS = (
     click.option("--max-frames", type=click.IntRange(1), help="End after so many frames."),
 )
 
+_CAMERA_OPTIONS = (
+    click.option("--width", type=click.IntRange(1, 16384), help="Width of the frames; the nearest that it has."),
+    click.option("--height", type=click.IntRange(1, 16384), help="Height of the frames."),
+    click.option("--fps", type=click.FloatRange(0, 1000), help="Frames a second to ask the camera for."),
+    click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after so long."),
+)
+
 
 def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared options to a command."""
-    for option in reversed(_OPTIONS):
+    return _with(_OPTIONS, command)
+
+
+def camera_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of what may be a camera to a command."""
+    return _with(_CAMERA_OPTIONS, command)
+
+
+def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -142,8 +159,17 @@ def say(status: Status) -> None:
     click.echo(f"note: {printable(status.text)}", err=True)
 
 
-def run(config: StreamConfig, source: Source, recognizer: Recognizer, settings: StreamSettings) -> int | None:
+def run(
+    config: StreamConfig, source: Source, recognizer: Recognizer, settings: StreamSettings, *more: Output
+) -> int | None:
     """Read the source to its end; return the number of the signal that ended it, or None.
+
+    Args:
+        config: the flags.
+        source: closed at the end.
+        recognizer: reads the frames.
+        settings: how they are read.
+        more: outputs beside those of the flags; they get each reading last and are not closed.
 
     Raises:
         EdgeError: an output cannot be written, or the source failed for good.
@@ -157,6 +183,7 @@ def run(config: StreamConfig, source: Source, recognizer: Recognizer, settings: 
         try:
             with ExitStack() as stack:
                 outputs = [stack.enter_context(output) for output in _outputs(config, source, stream)]
+                outputs.extend(more)
                 tick = stack.enter_context(_bar(config, source))
                 _loop(config, source, stream, outputs, tally, tick)
         finally:
@@ -191,7 +218,7 @@ def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[A
     """Yield the outputs that the flags ask for, each opened when the one before is in safe hands."""
     from edge.outputs import CsvFile, EventLines, JsonLines
 
-    meta = _meta(source, stream)
+    meta = meta_of(source, stream.recognizer, stream.settings)
     if config.as_json:
         yield JsonLines(click.echo, meta)
     else:
@@ -207,12 +234,12 @@ def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[A
         yield AnnotatedVideo(config.out, source.width, source.height, fps)
 
 
-def _meta(source: Source, stream: Stream) -> dict[str, Any]:
-    """Return what the first line of JSON says."""
+def meta_of(source: Source, recognizer: Recognizer, settings: StreamSettings) -> dict[str, Any]:
+    """Return what the first line of JSON says: source, model, settings."""
     from edge import __version__
     from edge.records import now
 
-    model, settings = stream.recognizer.classifier.model, stream.settings
+    model = recognizer.classifier.model
     return {
         "fer_edge": __version__,
         "source": source.name,
@@ -220,7 +247,7 @@ def _meta(source: Source, stream: Stream) -> dict[str, Any]:
         "started": now(),
         "started_s": round(time.monotonic(), 4) if source.live else 0.0,
         "model": {"name": model.contract.name, "recipe": model.contract.recipe, "sha256": model.sha256},
-        "detector": stream.recognizer.detector.name,
+        "detector": recognizer.detector.name,
         "labels": list(model.labels),
         "detect_every": settings.detect_every,
         "infer_every": settings.infer_every,
@@ -230,17 +257,22 @@ def _meta(source: Source, stream: Stream) -> dict[str, Any]:
     }
 
 
-def _opening(source: Source, recognizer: Recognizer, settings: StreamSettings) -> str:
-    """Return what is said before the first frame: model and its accuracy, detector, source, lag."""
-    contract = recognizer.classifier.model.contract
+def accuracy(contract: Contract) -> str:
+    """Return a model's own figures for people, or "not stated"."""
     figures = [
         f"{entry['accuracy']:.1%} on {entry['dataset']} {entry['part']} ({entry['protocol']}, {entry['samples']:,} "
         "faces)"
         for entry in contract.metrics
     ]
+    return "; ".join(figures) or "not stated"
+
+
+def _opening(source: Source, recognizer: Recognizer, settings: StreamSettings) -> str:
+    """Return what is said before the first frame: model and its accuracy, detector, source, lag."""
+    contract = recognizer.classifier.model.contract
     fps = f", {source.fps:g} frames a second" if source.fps else ""
     lines = [
-        f"model {contract.name} ({contract.recipe}), accuracy {'; '.join(figures) or 'not stated'}",
+        f"model {contract.name} ({contract.recipe}), accuracy {accuracy(contract)}",
         f"source {source.name}: {source.width} x {source.height}{fps}; detector {recognizer.detector.name}"
         f"{' on each frame' if settings.detect_every == 1 else f' on one frame in {settings.detect_every}'}",
         f"answers averaged over {settings.smoothing_ms:g} ms: half of a sudden change shows after "

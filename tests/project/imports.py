@@ -15,6 +15,8 @@ INTERPRETER_FILE = Path("edge/interpreter.py")
 PICAMERA_FILE = Path("edge/sources/devices.py")
 # Import by a name that is no literal: edge's lazy public names, and the table RUNTIMES, which a test of its own holds.
 DYNAMIC_FILES = frozenset({Path("edge/__init__.py"), INTERPRETER_FILE})
+# The extra `serve`: in these modules' functions and type annotations only, which tests/project/test_wheel.py holds.
+WEB_FOLDER = Path("edge/web")
 DYNAMIC = "<a name made at run time>"
 EVERYWHERE = frozenset(sys.stdlib_module_names)
 
@@ -83,6 +85,8 @@ def _edge_may(path: Path, found: Import) -> bool:
         return True
     if found.package == "picamera2":
         return found.lazy and path == PICAMERA_FILE
+    if found.package == "aiohttp":
+        return path.parent == WEB_FOLDER
     is_interpreter = any(found.module == name or found.module.startswith(f"{name}.") for name in INTERPRETERS)
     return is_interpreter and found.lazy and path == INTERPRETER_FILE
 

@@ -31,6 +31,7 @@ QUICKER = {
     "python -m train throughput": "--size 32 --batch 4 --steps 1 --warmup 1 --rounds 2",
     "python -m convert": "--steps 2 --calibration 14 --quiet",
     "fer-edge benchmark latency": "--pairs 3 --warmup 1",
+    "fer-edge serve": "--port 0",
 }
 # Needs the network; what runs it without one is named here.
 ELSEWHERE = {f"fer-edge fetch {name}": "tests/edge/test_fetch.py" for name in ("yunet", "blazeface")}

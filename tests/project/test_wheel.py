@@ -15,7 +15,7 @@ from benchmarks.runtime.environment import build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ("numpy", "opencv-python-headless", "ai-edge-litert", "click")
-FOREIGN = ("tensorflow", "keras", "sklearn", "matplotlib", "PIL", "train", "convert", "benchmarks")
+FOREIGN = ("tensorflow", "keras", "sklearn", "matplotlib", "PIL", "aiohttp", "train", "convert", "benchmarks")
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_the_wheel_holds_every_module_and_data_file_of_edge(wheel: Path) -> None
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {
         path.relative_to(ROOT).as_posix()
-        for pattern in ("*.py", "*.json", "*.tflite", "NOTICE", "py.typed")
+        for pattern in ("*.py", "*.json", "*.tflite", "NOTICE", "py.typed", "*.html", "*.css", "*.js")
         for path in (ROOT / "edge").rglob(pattern)
         if "__pycache__" not in path.parts
     }

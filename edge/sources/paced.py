@@ -1,0 +1,88 @@
+"""A file as a camera: played at its own speed, over and over, late frames left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from edge.errors import CameraError
+from edge.sources.files import DEFAULT_FPS
+from edge.sources.frames import Closing, Frame, OnStatus, Source
+
+_LOOK_S = 0.05  # how often a waiting reader looks at `stop`
+_LONGEST_SKIP_S = 0.5  # a file that is decoded slower than it plays still shows a frame that often
+
+
+class Paced(Closing):
+    """A file's frames at the times that it gives them; the newest wins, as with a camera."""
+
+    live = True
+    total: int | None = None
+
+    def __init__(self, open_file: Callable[[OnStatus | None], Source], on_status: OnStatus | None = None) -> None:
+        """Open the file.
+
+        Args:
+            open_file: returns the file as a source; called again for every round.
+            on_status: told what the first round meets; the others would say it again.
+
+        Raises:
+            CameraError: it cannot be opened.
+            ImageError: a picture cannot be read.
+        """
+        self._open_file = open_file
+        self._source = open_file(on_status)
+        self._stopped = False
+        self.name, self.fps = self._source.name, self._source.fps or DEFAULT_FPS
+        self.width, self.height = self._source.width, self._source.height
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames until stopped; `captured_s` is `time.monotonic()` when a frame's time has come.
+
+        Raises:
+            CameraError: the file is gone or has no frames any more.
+        """
+        base = 0
+        while not self._stopped:
+            last = base - 1
+            for frame in self._round(base):
+                last = frame.index
+                yield frame
+            if last < base and not self._stopped:
+                raise CameraError(f"{self.name}: expected frames; got none; check the file")
+            base = last + 1
+            self._source.close()
+            if not self._stopped:
+                self._source = self._open_file(None)
+
+    def stop(self) -> None:
+        """Let `frames` end within a fraction of a second; takes no lock, so a signal handler may call it."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stopped = True
+        self._source.close()
+
+    def _round(self, base: int) -> Iterator[Frame]:
+        """Yield the frames of one round, counted from `base`."""
+        begun_s, shown_s, dropped = time.monotonic(), -_LONGEST_SKIP_S, 0
+        first_s: float | None = None
+        for frame in self._source.frames():
+            first_s = frame.captured_s if first_s is None else first_s
+            due_s = begun_s + frame.captured_s - first_s
+            now_s = time.monotonic()
+            if now_s > due_s + 1 / self.fps and now_s - shown_s < _LONGEST_SKIP_S:
+                dropped += 1 + frame.dropped
+                continue
+            self._wait_until(due_s)
+            if self._stopped:
+                return
+            shown_s = time.monotonic()
+            yield Frame(frame.picture, base + frame.index, shown_s, dropped + frame.dropped)
+            dropped = 0
+        self._wait_until(time.monotonic() + 1 / self.fps)  # the last frame's own time
+
+    def _wait_until(self, due_s: float) -> None:
+        while not self._stopped and (left_s := due_s - time.monotonic()) > 0:
+            time.sleep(min(_LOOK_S, left_s))

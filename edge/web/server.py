@@ -1,0 +1,109 @@
+"""The web server's thread: begun before the stream, ended after it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from edge.errors import EdgeError
+from edge.sources.frames import Closing
+from edge.web.app import Pages
+from edge.web.guard import Guard
+from edge.web.hub import Hub
+from edge.web.stills import Stills
+from edge.web.view import LiveView
+
+MOST_CONNECTIONS = 64
+_IDLE_S = 15.0  # for a request to come, and for the next one
+_START_S, _END_S = 10.0, 5.0
+
+
+class WebServer(Closing):
+    """Serves the page from a thread of its own until it is closed."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        guard: Guard,
+        hub: Hub,
+        stills: Stills,
+        about: Mapping[str, Any],
+        viewers: int,
+        view_fps: float,
+    ) -> None:
+        """Start it.
+
+        Args:
+            listener: from `listening_socket`; closed with the server.
+            guard: decides who is answered.
+            hub: the stream's newest reading.
+            stills: reads pictures that are sent.
+            about: what does not change: model, settings, notices.
+            viewers: at once.
+            view_fps: live pictures a second at most.
+
+        Raises:
+            EdgeError: it does not start.
+        """
+        self._listener = listener
+        self._executors = [ThreadPoolExecutor(1, "fer-edge view"), ThreadPoolExecutor(1, "fer-edge stills")]
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: Callable[[], None] | None = None
+        self._hub = hub
+        self.view = LiveView(hub, self._executors[0], view_fps)
+        self.pages = Pages(guard, hub, self.view, stills, self._executors[1], viewers, about)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="fer-edge web", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(_START_S):
+            self.close()
+            raise EdgeError(f"expected the web server to start within {_START_S:g} s; got none; try again")
+
+    def close(self) -> None:
+        """End every connection and the thread; more than once is allowed."""
+        loop, self._loop = self._loop, None
+        self._hub.connect(None)
+        if loop is not None and self._end is not None:
+            loop.call_soon_threadsafe(self._end)
+            self._thread.join(_END_S)
+        for executor in self._executors:
+            executor.shutdown(wait=False, cancel_futures=True)
+        self._listener.close()
+
+    async def _serve(self) -> None:
+        from aiohttp import web
+
+        loop = asyncio.get_running_loop()
+        end = asyncio.Event()
+        runner = web.AppRunner(
+            self.pages.application(),
+            access_log=None,
+            keepalive_timeout=_IDLE_S,
+            lingering_time=2.0,
+            shutdown_timeout=1.0,
+        )
+        await runner.setup()
+        serve: Any = runner.server
+        listening = await loop.create_server(
+            lambda: serve() if len(serve.connections) < MOST_CONNECTIONS else _Refused(), sock=self._listener
+        )
+        self._loop, self._end = loop, end.set
+        self._hub.connect(loop)
+        self._ready.set()
+        try:
+            await end.wait()
+        finally:
+            listening.close()
+            await runner.cleanup()
+
+
+class _Refused(asyncio.Protocol):
+    """Cuts off a connection above the limit."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()

@@ -1,0 +1,123 @@
+"""The web server in this process, its time limits made short: who stalls is let go, and the stream never waits."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from edge.errors import EdgeError
+from edge.recognizer import Recognizer
+from edge.sources import Frame
+from edge.sources.frames import Status
+from edge.stream import StreamReading
+from edge.web.guard import Guard, own_names
+from edge.web.hub import Hub
+from edge.web.listening import listening_socket
+from edge.web.server import WebServer
+from edge.web.stills import Stills
+
+HEAD = b"POST /api/image HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+
+
+def no_recognizer() -> Recognizer:
+    raise EdgeError("expected no picture; got one")
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[WebServer, int]]:
+    for name, seconds in (("app.CHUNK_S", 0.3), ("app.WRITE_S", 0.5), ("server._IDLE_S", 0.5)):
+        monkeypatch.setattr(f"edge.web.{name}", seconds)
+    listener = listening_socket("127.0.0.1", 0)
+    guard = Guard(own_names("127.0.0.1", "pi"), any_address=False)
+    with WebServer(listener, guard, hub, Stills(no_recognizer), {}, viewers=2, view_fps=60) as running:
+        yield running, listener.getsockname()[1]
+
+
+def noisy(number: int) -> StreamReading:
+    picture = np.random.default_rng(number).integers(0, 255, (480, 640, 3), np.uint8)
+    return StreamReading(Frame(picture, number, time.monotonic(), 0), (), (), MappingProxyType({"detect": 1.0}))
+
+
+def connected(port: int, sent: bytes, receive_buffer: int | None = None) -> socket.socket:
+    client = socket.socket()
+    if receive_buffer is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.settimeout(10)
+    client.connect(("127.0.0.1", port))
+    client.sendall(sent)
+    return client
+
+
+def asked(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def test_a_viewer_that_takes_nothing_is_let_go_and_one_that_reads_stays(
+    server: tuple[WebServer, int], hub: Hub
+) -> None:
+    running, port = server
+    with connected(port, asked("/live.mjpg"), 4096), connected(port, asked("/live.mjpg")) as reader:
+        counts: list[int] = []
+        for number in range(100):
+            hub.write(noisy(number))
+            counts.append(running.pages.watching.now)
+            if len(reader.recv(1 << 20)) and counts[-1] == 1 and 2 in counts:
+                break
+            time.sleep(0.02)
+        assert 2 in counts and counts[-1] == 1
+
+
+def test_without_a_viewer_nothing_is_encoded_however_many_frames_come(server: tuple[WebServer, int], hub: Hub) -> None:
+    running, port = server
+    for number in range(20):
+        hub.write(noisy(number))
+    time.sleep(0.2)
+    assert running.view.encoded == 0
+    with connected(port, asked("/live.mjpg")) as client:
+        content = b""
+        while b"\xff\xd8\xff" not in content:
+            content += client.recv(1 << 16)
+        assert running.view.encoded == 1  # of the newest alone
+
+
+def test_an_upload_that_stops_is_refused_in_time(server: tuple[WebServer, int]) -> None:
+    with connected(server[1], HEAD + b"half") as client:
+        assert client.recv(12) == b"HTTP/1.1 408"
+    with connected(server[1], HEAD + b"x" * 100) as client:
+        assert client.recv(12) == b"HTTP/1.1 422"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHo"])
+def test_a_connection_that_asks_for_nothing_is_closed(sent: bytes, server: tuple[WebServer, int]) -> None:
+    with connected(server[1], sent) as client:
+        begun = time.monotonic()
+        while client.recv(1 << 16):
+            pass
+        assert time.monotonic() - begun < 5
+
+
+def test_viewers_hear_that_the_camera_is_lost_and_back(server: tuple[WebServer, int], hub: Hub) -> None:
+    hub.write(noisy(0))
+    with connected(server[1], asked("/api/events")) as client:
+        for kind, state in (("lost", "lost"), ("resumed", "live")):
+            text = f"the camera is {kind} now"
+            hub.tell(Status(kind, text, time.monotonic()))  # type: ignore[arg-type]
+            content = b""
+            while text.encode() not in content:
+                content += client.recv(1 << 16)
+            line = next(line for line in content.splitlines() if text.encode() in line)
+            found = json.loads(line[line.index(b"{") :])
+            assert found["source"] == {"state": state, "text": text}
