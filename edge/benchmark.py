@@ -60,7 +60,7 @@ def latency_record(
             if tick is not None:
                 tick(i + 1, runs)
     return {
-        **_common("latency", classifier, command),
+        **common("latency", classifier, command),
         **_latency_fields(classifier, samples, first_ms),
         "warmup": warmup,
         "runs": runs,
@@ -115,7 +115,7 @@ def pair_record(
                 tick(i + 1, pairs)
     ratios = np.array(other_samples) / np.array(samples)
     return {
-        **_common("latency", classifier, command),
+        **common("latency", classifier, command),
         **_latency_fields(classifier, samples, first_ms),
         "warmup": warmup,
         "runs": pairs,
@@ -167,7 +167,7 @@ def accuracy_record(
             tick(i + 1, len(pack))
     confusion = statistics.confusion_matrix(truth, predicted, len(labels))
     return {
-        **_common("accuracy", classifier, command),
+        **common("accuracy", classifier, command),
         "data": {
             "name": str(pack.meta["dataset"]),
             "part": str(pack.meta["part"]),
@@ -248,7 +248,8 @@ def model_block(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def _common(kind: str, classifier: Classifier, command: Sequence[str]) -> dict[str, Any]:
+def common(kind: str, classifier: Classifier, command: Sequence[str]) -> dict[str, Any]:
+    """Return what every record says: what ran, on what, when, by which command."""
     return {
         "schema": records.SCHEMA,
         "kind": kind,

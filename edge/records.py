@@ -18,7 +18,7 @@ from edge.errors import DataError
 from edge.files import write_atomically
 
 SCHEMA = 1
-KINDS = ("latency", "accuracy")
+KINDS = ("latency", "accuracy", "pipeline", "startup")
 _COMMON = (
     "schema", "kind", "created", "fer_edge", "command", "model", "runtime", "threads", "machine",
 )  # fmt: skip
@@ -29,6 +29,11 @@ _OF_KIND = {
         "correct",  # "1" for each sample that was right, else "0": what benchmarks pairs two models by
         "latency_ms",
     ),
+    "pipeline": (
+        "frame", "frames", "faces_per_frame", "detector", "detect_every", "infer_every", "stages_ms", "end_to_end_ms",
+        "overhead",
+    ),
+    "startup": ("commands", "detector"),
 }  # fmt: skip
 _DEVICE_TREE_MODEL = Path("/proc/device-tree/model")  # names the board on a Raspberry Pi and other ARM boards
 _CPUINFO = Path("/proc/cpuinfo")

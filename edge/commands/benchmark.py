@@ -1,8 +1,8 @@
-"""`fer-edge benchmark latency` and `accuracy`: figures of a model on this machine, and their records."""
+"""`fer-edge benchmark latency`, `accuracy`, `pipeline`, `startup`: figures of this machine, and their records."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -12,9 +12,9 @@ from edge.commands.options import model_option, progress, record_option, threads
 PUBLISHABLE_PAIRS = 100  # below it the interval of the median ratio is too wide to be quoted
 
 
-@click.group(cls=OneLineGroup, short_help="Measure a model's latency or accuracy on this machine.")
+@click.group(cls=OneLineGroup, short_help="Measure latency, accuracy, frames and start-up on this machine.")
 def benchmark() -> None:
-    """Measure a model's latency or accuracy on this machine; --record keeps the figures for the report."""
+    """Measure latency, accuracy, whole frames and start-up on this machine; --record keeps the figures."""
 
 
 @benchmark.command(short_help="Measure the time of single inferences.")
@@ -88,6 +88,95 @@ def accuracy(model: str | None, threads: int, data: str, record: str | None) -> 
     if record is not None:
         write_record(record, result)
     click.echo(_accuracy_text(result))
+
+
+_DETECTORS = click.Choice(["haar", "yunet", "blazeface"])
+
+
+@benchmark.command(short_help="Measure whole frames, stage by stage.")
+@model_option
+@threads_option
+@click.option("--detector", type=_DETECTORS, default="haar", show_default=True)
+@click.option("--detector-model", metavar="FILE", help="YuNet's ONNX file or BlazeFace's TFLite file.")
+@click.option("--detect-every", type=click.IntRange(1, 1000), default=3, show_default=True)
+@click.option("--infer-every", type=click.IntRange(1, 1000), default=1, show_default=True)
+@click.option("--picture", metavar="FILE", help="Shown by the drawn camera in place of its drawn face.")
+@click.option("--width", type=click.IntRange(64, 8192), default=640, show_default=True, help="Of a frame, pixels.")
+@click.option("--height", type=click.IntRange(64, 8192), default=480, show_default=True, help="Of a frame, pixels.")
+@click.option("--frames", type=click.IntRange(1, 1_000_000), default=600, show_default=True, help="Timed frames.")
+@click.option("--warmup", type=click.IntRange(0, 100_000), default=30, show_default=True, help="Untimed frames first.")
+@record_option
+def pipeline(
+    model: str | None,
+    threads: int,
+    detector: Literal["haar", "yunet", "blazeface"],
+    detector_model: str | None,
+    detect_every: int,
+    infer_every: int,
+    picture: str | None,
+    width: int,
+    height: int,
+    frames: int,
+    warmup: int,
+    record: str | None,
+) -> None:
+    """Measure whole frames of a drawn camera: decode, detect, crop, infer, and the rest; nothing is drawn or written.
+
+    The overhead is the share of a frame's time that is neither detection nor inference.
+    """
+    from edge.images import read_image
+    from edge.pipeline import drawn_frames, pipeline_record
+    from edge.recognizer import load
+    from edge.records import write_record
+    from edge.stream import StreamSettings
+
+    if frames < detect_every:
+        raise click.UsageError(f"expected --frames of at least --detect-every ({detect_every}); got {frames}")
+    recognizer = load(model, detector, detector_model, threads)
+    pictures = drawn_frames(width, height, None if picture is None else read_image(picture))
+    settings = StreamSettings(detect_every=detect_every, infer_every=infer_every)
+    with progress("frames") as tick:
+        result = pipeline_record(recognizer, settings, pictures, frames, warmup, command_line(), tick)
+    if record is not None:
+        write_record(record, result)
+    click.echo(_pipeline_text(result))
+
+
+@benchmark.command(short_help="Measure commands from process start to exit.")
+@click.option("--detector", type=_DETECTORS, default="haar", show_default=True)
+@click.option("--picture", metavar="FILE", help="Picture to read; a drawn face without it.")
+@click.option("--repeats", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Timed rounds.")
+@record_option
+def startup(
+    detector: Literal["haar", "yunet", "blazeface"], picture: str | None, repeats: int, record: str | None
+) -> None:
+    """Measure `fer-edge --help` and `fer-edge image` as whole processes, in turns, files in the system's cache."""
+    from edge.records import write_record
+    from edge.startup import startup_record
+
+    with progress("rounds") as tick:
+        result = startup_record(repeats, detector, command_line(), picture, tick)
+    if record is not None:
+        write_record(record, result)
+    lines = [_heading(result)]
+    for entry in result["commands"]:
+        seconds = entry["seconds"]
+        lines.append(f"  {entry['name']}: median {seconds['median']:.2f} s, p90 {seconds['p90']:.2f} s")
+    click.echo("\n".join(map(printable, lines)))
+
+
+def _pipeline_text(result: dict[str, Any]) -> str:
+    frame, share = result["frame"], result["overhead"]
+    low, high = share["ci95"]
+    lines = [
+        _heading(result),
+        f"  {result['frames']:,} frames of {frame['width']} x {frame['height']}, {result['faces_per_frame']:.2f} faces "
+        f"each; {result['detector']} on one frame in {result['detect_every']}",
+        f"  end to end: {_percentiles(result['end_to_end_ms'])}",
+        *(f"  {name}: {_percentiles(times)}" for name, times in result["stages_ms"].items()),
+        f"  neither detection nor inference: {share['share']:.1%} (95 % interval {low:.1%} to {high:.1%})",
+    ]
+    return "\n".join(map(printable, lines))
 
 
 def _heading(result: dict[str, Any]) -> str:

@@ -25,7 +25,10 @@ def pipeline(share: float = 0.05, width: int = 640, height: int = 480, every: in
         "frames": 300,
         "detector": "haar",
         "detect_every": every,
-        "stages_ms": {"detect": {"p50": 20.0}, "crop": {"p50": 0.5}, "infer": {"p50": 1.0}, "post": {"p50": 0.25}},
+        "stages_ms": {
+            name: {"p50": ms}
+            for name, ms in (("decode", 4.0), ("detect", 20.0), ("crop", 0.5), ("infer", 1.0), ("post", 0.25))
+        },
         "end_to_end_ms": {"p50": 22.0},
         "overhead": {"share": share, "ci95": [share - 0.01, share + 0.01]},
     }

@@ -26,7 +26,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"schema": 2}, "record of schema 1 and kind latency or accuracy; got schema 2, kind latency"),
+        ({"schema": 2}, "accuracy or pipeline or startup; got schema 2, kind latency"),
         ({"kind": "size"}, "got schema 1, kind size"),
         ({"kind": "accuracy"}, "expected the field data; got a record without it"),
         ({"samples_ms": [1.0, float("nan")]}, r"finite numbers; got another in samples_ms\.1"),

@@ -1,0 +1,100 @@
+"""How long whole commands take from process start to exit: what a user waits for. No printing here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import edge
+from edge.benchmark import common
+from edge.errors import EdgeError
+from edge.interpreter import Classifier
+from edge.modelfile import read_model
+from edge.pipeline import jpeg
+from edge.sources.devices import SyntheticCamera
+
+Tick = Callable[[int, int], None]  # (done, in all)
+
+_LONGEST_S = 300.0
+
+
+def startup_record(
+    repeats: int, detector: str, command: Sequence[str], picture: str | None = None, tick: Tick | None = None
+) -> dict[str, Any]:
+    """Return the startup record of `fer-edge --help` and `fer-edge image`, run in turns after an untimed round.
+
+    The files are in the system's cache by then: after a boot, reading them comes on top.
+
+    Args:
+        repeats: timed rounds, 1 or more.
+        detector: that `fer-edge image` uses: "haar", "yunet" or "blazeface".
+        command: the words of the running command.
+        picture: a file to read; None: a drawn face of 640 x 480.
+        tick: called with (rounds done, rounds in all).
+
+    Raises:
+        EdgeError: a command failed or hung.
+        ValueError: repeats out of range.
+    """
+    if repeats < 1:
+        raise ValueError(f"expected 1 or more repeats; got {repeats}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "face.jpg"
+        if picture is None:
+            drawn = SyntheticCamera(fps=0).read()
+            assert drawn is not None  # it always draws
+            path.write_bytes(jpeg(drawn))
+        words = {
+            "fer-edge --help": ["--help"],
+            "fer-edge image": ["image", str(picture or path), "--json", "--detector", detector],
+        }
+        samples: dict[str, list[float]] = {name: [] for name in words}
+        for repeat in range(-1, repeats):
+            for name, arguments in words.items():
+                seconds = process_s([sys.executable, "-m", "edge", *arguments])
+                if repeat >= 0:
+                    samples[name].append(seconds)
+            if tick is not None and repeat >= 0:
+                tick(repeat + 1, repeats)
+    return {
+        **common("startup", Classifier(read_model(None), 1), command),
+        "detector": detector,
+        "commands": [summary(name, seconds) for name, seconds in samples.items()],
+    }
+
+
+def summary(name: str, seconds: Sequence[float]) -> Mapping[str, Any]:
+    """Return a command's block of the record."""
+    median, p90 = np.percentile(seconds, [50, 90])
+    figures = {"median": float(median), "p90": float(p90), "min": min(seconds), "max": max(seconds)}
+    return {"name": name, "repeats": len(seconds), "seconds": figures, "samples_s": [round(s, 6) for s in seconds]}
+
+
+def process_s(command: Sequence[str]) -> float:
+    """Return the seconds from a process's start to its end, with this very package on its path.
+
+    Raises:
+        EdgeError: it failed, or did not end.
+    """
+    root = str(Path(edge.__file__).resolve().parents[1])
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+    start = time.perf_counter()
+    try:
+        ran = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=_LONGEST_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EdgeError(f"expected the command to end within {_LONGEST_S:g} s; got no end; run it by hand") from error
+    seconds = time.perf_counter() - start
+    if ran.returncode != 0:
+        said = (ran.stderr.strip() or "nothing").splitlines()[-1]
+        raise EdgeError(f"expected the command to succeed; got exit code {ran.returncode}: {said}; run it by hand")
+    return seconds

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge
+from edge import pipeline
+from edge.errors import DataError
+from edge.records import read_record
+from edge.stream import StreamSettings
+from tests.edge.conftest import Run
+
+
+def test_overhead_is_taken_cycle_by_cycle() -> None:
+    # Cycles of three: 1 - 90/100 = 0.1, 1 - 80/100 = 0.2, 1 - 70/100 = 0.3; the tenth frame belongs to none.
+    whole = np.array([80.0, 10.0, 10.0] * 3 + [1000.0])
+    model = np.array([80.0, 5.0, 5.0, 70.0, 5.0, 5.0, 60.0, 5.0, 5.0, 0.0])
+    found = pipeline.overhead(whole, model, 3)
+    assert found["share"] == pytest.approx(0.2) and found["cycles"] == 3
+    assert 0.099 <= found["ci95"][0] <= 0.2 <= found["ci95"][1] <= 0.301
+    # Frame by frame, the frames without detection would decide: 1 - 5/10.
+    assert pipeline.overhead(whole, model, 1)["share"] == pytest.approx(0.5)
+
+
+def test_the_pipeline_record_accounts_for_the_whole_frame(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "p.json"
+    words = ("benchmark", "pipeline", "--frames", 12, "--warmup", 3, "--width", 320, "--height", 240)
+    result = run(*words, "--record", target)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "neither detection nor inference" in result.stdout
+    record = read_record(target)
+    assert record["kind"] == "pipeline" and record["frame"] == {"width": 320, "height": 240}
+    assert (record["frames"], record["detect_every"], record["overhead"]["cycles"]) == (12, 3, 4)
+    stages = record["stages_ms"]
+    assert tuple(stages) == pipeline.STAGES
+    assert [stages[name]["n"] for name in ("decode", "detect", "post")] == [12, 4, 12]
+    assert 0 < record["faces_per_frame"] <= 1 and stages["infer"]["n"] <= 12
+    spent = sum(stage["mean"] * stage["n"] for stage in stages.values())
+    assert spent <= 12 * record["end_to_end_ms"]["mean"] * 1.001
+    assert 0 < record["overhead"]["share"] < 1
+
+
+def test_frames_without_a_face_are_refused() -> None:
+    grey = pipeline.jpeg(np.full((120, 160, 3), 128, np.uint8))
+    with pytest.raises(DataError, match=r"expected a face in the frames; got none in 3; use another --picture"):
+        pipeline.pipeline_record(edge.load(detector="haar"), StreamSettings(), [grey], 3, 0, ["x"])
+
+
+def test_fewer_frames_than_a_cycle_are_refused(run: Run) -> None:
+    result = run("benchmark", "pipeline", "--frames", 2)
+    assert result.exit_code == 2 and "of at least --detect-every (3); got 2" in result.stderr
+    with pytest.raises(ValueError, match="expected 3 or more frames"):
+        pipeline.pipeline_record(edge.load(detector="haar"), StreamSettings(), [b""], 2, 0, ["x"])
