@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.commands.costs import costs, runtime
-from benchmarks.commands.faces import faces, footprint
+from benchmarks.commands.faces import faces
+from benchmarks.commands.footprint import footprint
 from benchmarks.commands.instructions import instructions
+from benchmarks.commands.pages import costs, runtime
 from benchmarks.commands.peers import peers
 from benchmarks.commands.soak import soak
 from edge.cli import OneLineGroup

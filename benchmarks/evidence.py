@@ -16,6 +16,8 @@ from edge.errors import DataError
 from edge.records import read_record
 
 _REMEDY = "write it again with `fer-edge benchmark ... --record`"
+OF_RUNTIME = ("pipeline", "startup")
+"""Kinds that `python -m benchmarks runtime` shows, and this report does not."""
 _CONVERSION = {"schema": 1, "kind": "conversion"}
 
 
@@ -195,6 +197,8 @@ def read_evidence(paths: Iterable[Path]) -> Evidence:
             conversions.append(_conversion(report))
             continue
         record = _Fields(path, "", read_record(path))
+        if record.text("kind") in OF_RUNTIME:
+            continue
         if record.text("kind") == "accuracy":
             accuracies.append(_accuracy(record))
         else:

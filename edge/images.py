@@ -96,6 +96,28 @@ def decode_image(content: bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np
     return _upright(_to_rgb(decoded, header), header.orientation)
 
 
+def encode_jpeg(picture: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Return a (height, width, 3) uint8 RGB picture as JPEG.
+
+    Args:
+        picture: RGB, 0..255.
+        quality: 0..100.
+
+    Raises:
+        ImageError: OpenCV refuses it (a side above 65,500 pixels).
+    """
+    try:
+        done, content = cv2.imencode(
+            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality)
+        )
+    except cv2.error:
+        done = False
+    if not done:
+        height, width = picture.shape[:2]
+        raise ImageError(f"expected a picture that JPEG can hold; got {width} x {height} pixels; scale it down")
+    return content.tobytes()
+
+
 def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return the picture files that files, folders and glob patterns name, each once, in the order given.
 
@@ -184,7 +206,8 @@ def _to_rgb(decoded: npt.NDArray[np.generic], header: Header) -> npt.NDArray[np.
         if header.transparent_grey is not None:
             pixels = np.where(pixels == round(header.transparent_grey * 255), np.uint8(255), pixels)
         return np.repeat(pixels, 3, axis=2)
-    rgb = np.ascontiguousarray(pixels[:, :, 2::-1])
+    to_rgb = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGB
+    rgb = cv2.cvtColor(np.ascontiguousarray(pixels), to_rgb).astype(np.uint8, copy=False)
     if channels == 3:
         return rgb
     alpha = pixels[:, :, 3:]

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edge import statistics
 from edge.benchmark import BOOTSTRAP_SEED, common, percentiles
 from edge.errors import DataError
-from edge.images import decode_image
+from edge.images import decode_image, encode_jpeg
 from edge.recognizer import Recognizer
 from edge.sources.devices import SyntheticCamera
 from edge.sources.frames import Frame
@@ -27,7 +26,7 @@ Tick = Callable[[int, int], None]  # (done, in all)
 
 STAGES = ("decode", "detect", "crop", "infer", "post")  # post: association, following, smoothing, events
 FPS = 30.0  # the pace that the frames are stamped with; they are read as fast as they can be
-_JPEG_QUALITY = 90
+JPEG_QUALITY = 90
 _KEPT_FRAMES = 300  # played forwards and backwards, so that faces never jump
 
 
@@ -130,18 +129,7 @@ def overhead(
 def drawn_frames(width: int, height: int, picture: npt.NDArray[np.uint8] | None = None) -> list[bytes]:
     """Return frames as a camera's JPEGs: a drawn face, or a picture (h, w, 3) uint8 RGB, that wanders about."""
     camera = SyntheticCamera(width, height, fps=0, picture=picture)
-    frames = []
-    for _ in range(_KEPT_FRAMES):
-        rgb = camera.read()
-        assert rgb is not None  # it always draws
-        frames.append(jpeg(rgb))
-    return frames
-
-
-def jpeg(rgb: npt.NDArray[np.uint8]) -> bytes:
-    """Return a (height, width, 3) uint8 RGB picture as JPEG."""
-    _, content = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return content.tobytes()
+    return [encode_jpeg(camera.read(), JPEG_QUALITY) for _ in range(_KEPT_FRAMES)]
 
 
 def _there_and_back(pictures: Sequence[bytes]) -> Iterator[bytes]:

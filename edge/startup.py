@@ -16,9 +16,10 @@ import numpy as np
 import edge
 from edge.benchmark import common
 from edge.errors import EdgeError
+from edge.images import encode_jpeg
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
-from edge.pipeline import jpeg
+from edge.pipeline import JPEG_QUALITY
 from edge.sources.devices import SyntheticCamera
 
 Tick = Callable[[int, int], None]  # (done, in all)
@@ -49,9 +50,7 @@ def startup_record(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "face.jpg"
         if picture is None:
-            drawn = SyntheticCamera(fps=0).read()
-            assert drawn is not None  # it always draws
-            path.write_bytes(jpeg(drawn))
+            path.write_bytes(encode_jpeg(SyntheticCamera(fps=0).read(), JPEG_QUALITY))
         words = {
             "fer-edge --help": ["--help"],
             "fer-edge image": ["image", str(picture or path), "--json", "--detector", detector],

@@ -56,20 +56,16 @@ def efficientnet_lite0(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> k
     return _conv(x, HEAD_FILTERS, 1, 1, "head")
 
 
-def name_in_efficientnet_b0(name: str) -> str:
-    """Return what ``keras.applications.EfficientNetB0`` calls its layer of the size of Lite0's layer ``name``.
+def names_in_efficientnet_b0() -> dict[str, str]:
+    """Return, by the name of a layer of Lite0 with weights, ``keras.applications.EfficientNetB0``'s of the same size.
 
     The two networks have the same convolutions and batch norms; B0 adds squeeze-and-excite, and swish for ReLU6.
     """
-    part, _, kind = name.partition("_")
-    if part in ("stem", "head"):
-        return f"{'top' if part == 'head' else part}_{kind}"
-    block = int(part.removeprefix("block"))
-    for stage, repeats in enumerate((stage.repeats for stage in STAGES), start=1):
-        if block < repeats:
-            return f"block{stage}{'abcd'[block]}_{ {'dw_conv': 'dwconv', 'dw_bn': 'bn'}.get(kind, kind)}"
-        block -= repeats
-    raise ValueError(f"expected a layer of EfficientNet-Lite0, which has 16 blocks; got {name!r}")
+    kinds = {"dw_conv": "dwconv", "dw_bn": "bn"}
+    kinds |= {kind: kind for kind in ("expand_conv", "expand_bn", "project_conv", "project_bn")}
+    blocks = [f"block{stage}{'abcd'[repeat]}" for stage in range(1, 8) for repeat in range(STAGES[stage - 1].repeats)]
+    names = {f"block{b}_{ours}": f"{block}_{its}" for b, block in enumerate(blocks) for ours, its in kinds.items()}
+    return names | {"stem_conv": "stem_conv", "stem_bn": "stem_bn", "head_conv": "top_conv", "head_bn": "top_bn"}
 
 
 def _block(

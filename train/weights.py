@@ -18,7 +18,7 @@ import numpy as np
 
 from edge.errors import DataError
 from train.applications import LOGITS, leaves
-from train.efficientnet_lite import name_in_efficientnet_b0
+from train.efficientnet_lite import names_in_efficientnet_b0
 from train.runs import load_model
 
 
@@ -110,8 +110,10 @@ def _from_lite0(arrays: dict[str, np.ndarray], layers: Container[str]) -> dict[s
     """Return the arrays under EfficientNet-B0's names if the file is EfficientNet-Lite0's and the layers are B0's."""
     if "block0_dw_conv/kernel" not in arrays or "block1a_se_reduce" not in layers:
         return arrays
-    named = ((key.partition("/"), value) for key, value in arrays.items())
-    return {f"{name_in_efficientnet_b0(layer)}/{variable}": value for (layer, _, variable), value in named}
+    names = names_in_efficientnet_b0()
+    parts = ((key.partition("/"), value) for key, value in arrays.items())
+    # A name that Lite0 does not have stays, to be refused as any strange one is.
+    return {f"{names.get(layer, layer)}/{variable}": value for (layer, _, variable), value in parts}
 
 
 def _variable(layer: keras.layers.Layer, name: str) -> keras.Variable | None:

@@ -1,14 +1,14 @@
-"""`python -m benchmarks faces` and `footprint`: other packages beside fer-edge, and what its base install takes."""
+"""`python -m benchmarks faces`: other packages beside fer-edge on the same pictures."""
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from benchmarks.commands.footprint import environment_of
 from benchmarks.runtime.tools import OURS, TOOLS, YUNET
 from edge.cli import OneLineCommand, command_line
 from edge.errors import DataError
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROUNDS = 100
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _home(folder: Path | None) -> Path:
-    from edge.files import cache_dir
-
-    return (folder or cache_dir() / "environments").resolve()
 
 
 @click.command(cls=OneLineCommand, short_help="Compare fer-edge with other packages, picture by picture.")
@@ -76,7 +66,7 @@ def faces(
         for name in wanted:
             asked = TOOLS[name].requirements
             alike = (path for other, path in environments.items() if TOOLS[other].requirements == asked)
-            environments[name] = pythons.get(name) or next(alike, None) or _made(name, _home(home), place)
+            environments[name] = pythons.get(name) or next(alike, None) or environment_of(name, home, place)
         found = compare(environments, read, rounds, warmup, command_line(), yunet)
     for tool in found["tools"]:
         size = f"{tool['size_bytes'] / 1e6:,.0f} MB in {len(tool['packages'])} packages"
@@ -93,46 +83,7 @@ def faces(
         click.echo(f"{pair}: {entry['median']:.2f}× ({low:.2f} to {high:.2f}) as fast")
     if record is not None:
         write(record, found)
-        _note(f"wrote {record}")
-
-
-@click.command(cls=OneLineCommand, short_help="Tell what a base install takes.")
-@click.option("--repeats", default=10, show_default=True, type=click.IntRange(1), help="Timed processes.")
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the environment.")
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
-def footprint(repeats: int, home: Path | None, record: Path | None) -> None:
-    """Build the wheel, install it into a fresh environment, and measure size, packages, import and first answer."""
-    from benchmarks.runtime.environment import build_wheel, site_packages
-    from benchmarks.runtime.faces import drawn_pictures
-    from benchmarks.runtime.footprint import first_answers, footprint_record
-    from benchmarks.runtime.record import write
-
-    with tempfile.TemporaryDirectory(prefix="fer-edge-footprint-") as folder:
-        place = Path(folder)
-        wheel = build_wheel(place)
-        python = _made(OURS, _home(home), place, wheel)
-        picture = next(iter(drawn_pictures(place).values()))
-        answers = first_answers(python, picture, repeats)
-        system = f"{platform.machine()}, {platform.system()}"
-        found = footprint_record([site_packages(python)], wheel, answers, command_line(), system)
-    for name, entry in found["packages"].items():
-        click.echo(f"{entry['size_bytes'] / 1e6:9.2f} MB  {name} {entry['version']}")
-    click.echo(
-        f"{found['size_bytes'] / 1e6:9.2f} MB  together, without byte code; wheel {found['wheel_bytes'] / 1e6:.2f} MB; "
-        f"import and load {found['import_s']:.2f} s, first answer {found['first_answer_s']:.2f} s"
-    )
-    if record is not None:
-        write(record, found)
-        _note(f"wrote {record}")
-
-
-def _made(name: str, home: Path, folder: Path, wheel: Path | None = None) -> Path:
-    """Return the Python of a tool's environment, made where it is not there."""
-    from benchmarks.runtime.environment import ROOT, build_wheel, environment
-
-    if name != OURS:
-        return environment(home, name, TOOLS[name].requirements, say=_note)
-    return environment(home, name, [str(wheel or build_wheel(folder))], ROOT / "constraints.txt", _note)
+        click.echo(f"wrote {record}", err=True)
 
 
 def _given(words: tuple[str, ...]) -> Iterator[tuple[str, Path]]:

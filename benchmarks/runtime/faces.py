@@ -19,16 +19,15 @@ from typing import Any
 
 import numpy as np
 
-import edge
 from benchmarks.peers.turns import order_of_round, ratio
 from benchmarks.runtime.environment import plain_environment, site_packages
 from benchmarks.runtime.footprint import footprint, without_installers
+from benchmarks.runtime.record import common_fields
 from benchmarks.runtime.tools import OURS, TOOLS, YUNET
-from edge import records
 from edge.benchmark import percentiles
 from edge.errors import DataError, EdgeError
 
-SCHEMA, KIND = 1, "faces"
+KIND = "faces"
 MEASURED, FAILED = "measured", "not runnable offline"
 WORKER = Path(__file__).with_name("faces_worker.py")
 _NOWHERE = "http://127.0.0.1:9"  # nothing listens there
@@ -121,12 +120,7 @@ def compare(
     measured = [worker for worker in workers if worker.error is None]
     common = [i for i in range(len(files)) if all(len(worker.faces[i]) == 1 for worker in measured)]
     return {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "created": records.now(),
-        "fer_edge": edge.__version__,
-        "command": list(command),
-        "machine": records.machine(),
+        **common_fields(KIND, command),
         "load_average": os.getloadavg()[0],
         "threads": 1,
         "rounds": rounds,

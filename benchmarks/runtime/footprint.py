@@ -6,18 +6,16 @@ import json
 import re
 import statistics
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import edge
 from benchmarks.runtime.environment import plain_environment
-from edge import records
+from benchmarks.runtime.record import common_fields
 from edge.errors import EdgeError
 
-SCHEMA, KIND = 1, "footprint"
+KIND = "footprint"
 BASE = ("ai-edge-litert", "click", "numpy", "opencv-python-headless")
 FIRST_ANSWER = Path(__file__).with_name("first_answer.py")
 _INSTALLERS = frozenset({"pip", "setuptools", "wheel"})  # of the environment itself
@@ -91,20 +89,15 @@ def footprint_record(
     Args:
         folders: that its packages lie in.
         wheel: fer-edge's.
-        answers: of `first_answer.py`, one a process.
+        answers: of `first_answer.py`, one a process, at least one.
         command: words of the command.
         system: what it was installed on, as shown.
         emulated: whether the times are an emulator's.
     """
     return {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "created": records.now(),
-        "fer_edge": edge.__version__,
-        "command": list(command),
-        "machine": records.machine(),
+        **common_fields(KIND, command),
         "system": system,
-        "python": answers[0]["python"] if answers else sys.version.split()[0],
+        "python": answers[0]["python"],
         "emulated": emulated,
         "wheel": wheel.name,
         "wheel_bytes": wheel.stat().st_size,

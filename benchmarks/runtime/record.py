@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import edge
 from edge.errors import DataError
 from edge.files import write_atomically
+from edge.records import machine, now
 
 SCHEMA = 1
 _NUMBER = (int, float)
@@ -26,7 +28,10 @@ FIELDS: Mapping[str, _Fields] = {
         "frame.width": int, "frame.height": int, "frames": int, "detector": str, "detect_every": int,
         "overhead.share": _NUMBER, "overhead.ci95": list, "end_to_end_ms.p50": _NUMBER, "stages_ms": dict,
     },
-    "startup": {"commands": list},
+    "startup": {
+        "commands[].name": str, "commands[].repeats": int, "commands[].seconds.median": _NUMBER,
+        "commands[].seconds.p90": _NUMBER,
+    },
     "soak": {
         "verdict": str, "tolerance_mb": _NUMBER, "legs[].name": str, "legs[].frames": int, "legs[].dropped": int,
         "legs[].waiting": int, "legs[].seconds": _NUMBER, "legs[].verdict": str, "legs[].width": int,
@@ -44,6 +49,18 @@ FIELDS: Mapping[str, _Fields] = {
         "seed": int, "pictures.outcomes": dict, "pictures.wrong": list, "models.outcomes": dict, "models.wrong": list,
     },
 }  # fmt: skip
+
+
+def common_fields(kind: str, command: Sequence[str]) -> dict[str, Any]:
+    """Return what every record begins with: what ran, where, when, by which command (its words)."""
+    return {
+        "schema": SCHEMA,
+        "kind": kind,
+        "created": now(),
+        "fer_edge": edge.__version__,
+        "command": list(command),
+        "machine": machine(),
+    }
 
 
 def write(path: str | os.PathLike[str], record: dict[str, Any]) -> None:

@@ -15,12 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import edge
 from benchmarks.runtime.flatness import BLOCKS, FLAT, WARM_UP, flatness
-from edge import records
+from benchmarks.runtime.record import common_fields
 from edge.errors import EdgeError
 
-SCHEMA, KIND = 1, "soak"
+KIND = "soak"
 TOLERANCE_MB = 5.0
 MOST_WAITING = 1
 CHILD = (sys.executable, "-m", "benchmarks.runtime.soak_child")
@@ -87,13 +86,8 @@ def soak(
         said, samples, seconds = _run(name, leg, child, tick)
         legs.append({"name": name, **leg, "seconds": seconds, **judged(samples, slow=bool(leg["fps"]))})
     return {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "created": records.now(),
-        "fer_edge": edge.__version__,
-        "command": list(command),
+        **common_fields(KIND, command),
         "config": asdict(config),
-        "machine": records.machine(),
         "model": said["model"],
         "runtime": said["runtime"],
         "threads": 1,

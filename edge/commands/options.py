@@ -18,7 +18,7 @@ threads_option = click.option(
     "--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the interpreter."
 )
 record_option = click.option(
-    "--record", metavar="FILE.json", help="Write the record, which `python -m benchmarks report` reads."
+    "--record", metavar="FILE.json", help="Write the record, which `python -m benchmarks` reads."
 )
 
 

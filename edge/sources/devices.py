@@ -166,7 +166,7 @@ class SyntheticCamera:
             size = (max(1, round(picture.shape[1] * scale)), self._height)
             self._sprite = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    def read(self) -> npt.NDArray[np.uint8] | None:
+    def read(self) -> npt.NDArray[np.uint8]:
         """Return the next frame, (height, width, 3) uint8 RGB, when its time has come."""
         if self._count == 0:
             self._begun_s = time.monotonic()

@@ -144,7 +144,7 @@ class Pages:
             await response.prepare(request)
             number, sent = 0, b"--frame\r\n"
             try:
-                while not self._closing:
+                while not self._closing and request.transport is not None:  # before the first frame nothing is written
                     number, jpeg = await self._view.newer(number, _REPEAT_S)
                     if jpeg:  # the boundary behind a picture is what lets a browser show it
                         head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()

@@ -57,11 +57,13 @@ class WebServer(Closing):
         self._hub = hub
         self.view = LiveView(hub, self._executors[0], view_fps)
         self.pages = Pages(guard, hub, self.view, stills, self._executors[1], viewers, about)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="fer-edge web", daemon=True)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="fer-edge web", daemon=True)
         self._thread.start()
-        if not self._ready.wait(_START_S):
+        if not self._ready.wait(_START_S) or self._failure is not None:
             self.close()
-            raise EdgeError(f"expected the web server to start within {_START_S:g} s; got none; try again")
+            came = self._failure or f"nothing within {_START_S:g} s"
+            raise EdgeError(f"expected the web server to start; got: {came}; try again, or another --port")
 
     def close(self) -> None:
         """End every connection and the thread; more than once is allowed."""
@@ -73,6 +75,16 @@ class WebServer(Closing):
         for executor in self._executors:
             executor.shutdown(wait=False, cancel_futures=True)
         self._listener.close()
+
+    def _run(self) -> None:
+        """Serve; what goes wrong before it is ready is told by `__init__`, later on by the thread itself."""
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            if self._ready.is_set():
+                raise
+            self._failure = error
+            self._ready.set()
 
     async def _serve(self) -> None:
         from aiohttp import web

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from edge.annotate import annotate
 from edge.cli import printable
-from edge.images import decode_image
+from edge.images import decode_image, encode_jpeg
 from edge.recognizer import Recognizer
-from edge.web.view import encoded
+from edge.web.view import JPEG_QUALITY
 
 MAX_BYTES = 32 << 20
 MAX_PIXELS = 1 << 25  # half of what a file may have: a stream runs beside it
@@ -49,7 +49,7 @@ class Stills:
         reading = self._recognizer(picture)
         return (
             reading.to_dict(printable(name)[:_LONGEST_NAME], decode_ms),
-            encoded(_scaled(annotate(picture, reading.faces))),
+            encode_jpeg(_scaled(annotate(picture, reading.faces)), JPEG_QUALITY),
         )
 
 

@@ -8,11 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
-from edge.errors import ImageError
+from edge.images import encode_jpeg
 from edge.videos import drawn
 from edge.web.hub import Hub
 
@@ -79,26 +75,8 @@ class LiveView:
         number, reading = self._hub.newest()
         if reading is not None:
             loop = asyncio.get_running_loop()
-            jpeg = await loop.run_in_executor(self._executor, lambda: encoded(drawn(reading)))
+            jpeg = await loop.run_in_executor(self._executor, lambda: encode_jpeg(drawn(reading), JPEG_QUALITY))
             self.number, self.jpeg = number, jpeg
             self.encoded += 1
             now_s = time.monotonic()
             self._hub.minute.add({"view": (now_s - self._begun_s) * 1e3}, now_s)
-
-
-def encoded(picture: npt.NDArray[np.uint8]) -> bytes:
-    """Return a (height, width, 3) uint8 RGB picture as JPEG.
-
-    Raises:
-        ImageError: OpenCV refuses it (a side above 65,500 pixels).
-    """
-    try:
-        done, content = cv2.imencode(
-            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
-        )
-    except cv2.error:
-        done = False
-    if not done:
-        height, width = picture.shape[:2]
-        raise ImageError(f"expected a picture that JPEG can hold; got {width} x {height} pixels; scale it down")
-    return content.tobytes()

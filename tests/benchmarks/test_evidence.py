@@ -38,6 +38,16 @@ def test_a_folder_and_a_file_in_it_count_once(float_and_int8: Path) -> None:
     assert len(record_files([float_and_int8, file])) == 3
 
 
+def test_records_of_the_runtime_page_are_left_to_it(float_and_int8: Path) -> None:
+    before = read_evidence([float_and_int8])
+    (like,) = [path for path in float_and_int8.iterdir() if "latency" in path.name][:1]
+    record = {**json.loads(like.read_text()), "kind": "startup", "commands": [], "detector": "haar"}
+    (float_and_int8 / "startup.json").write_text(json.dumps(record))
+    assert read_evidence([float_and_int8]) == before
+    (float_and_int8 / "startup.json").write_text(json.dumps({**record, "kind": "latency"}))
+    assert len(read_evidence([float_and_int8]).latencies) > len(before.latencies)
+
+
 def test_a_missing_path_is_named() -> None:
     with pytest.raises(DataError, match=r"nowhere\.json: expected a record or a folder of records; no such file"):
         record_files([Path("nowhere.json")])

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import edge
-from edge import records
+from benchmarks.runtime.record import common_fields
 from edge.errors import ContractError, ImageError, ModelFileError
 from edge.files import write_atomically
 from tests.edge import mutations
@@ -220,12 +220,7 @@ def main() -> int:
 def document_of(seed: int, first: int, found: Mapping[str, Findings]) -> dict[str, Any]:
     """Return the record, kind "fuzz"; `python -m benchmarks runtime` shows it."""
     return {
-        "schema": 1,
-        "kind": "fuzz",
-        "created": records.now(),
-        "fer_edge": edge.__version__,
-        "command": ["python", "-m", "tests.edge.fuzz", *sys.argv[1:]],
-        "machine": records.machine(),
+        **common_fields("fuzz", ["python", "-m", "tests.edge.fuzz", *sys.argv[1:]]),
         "seed": seed,
         "first": first,
         **{kind: asdict(entry) for kind, entry in found.items()},

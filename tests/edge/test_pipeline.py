@@ -8,6 +8,7 @@ import pytest
 import edge
 from edge import pipeline
 from edge.errors import DataError
+from edge.images import encode_jpeg
 from edge.records import read_record
 from edge.stream import StreamSettings
 from tests.edge.conftest import Run
@@ -43,7 +44,7 @@ def test_the_pipeline_record_accounts_for_the_whole_frame(run: Run, tmp_path: Pa
 
 
 def test_frames_without_a_face_are_refused() -> None:
-    grey = pipeline.jpeg(np.full((120, 160, 3), 128, np.uint8))
+    grey = encode_jpeg(np.full((120, 160, 3), 128, np.uint8), 90)
     with pytest.raises(DataError, match=r"expected a face in the frames; got none in 3; use another --picture"):
         pipeline.pipeline_record(edge.load(detector="haar"), StreamSettings(), [grey], 3, 0, ["x"])
 

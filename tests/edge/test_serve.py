@@ -99,7 +99,7 @@ def test_a_foreign_host_and_origin_are_refused_over_the_wire(served: Served) -> 
 def test_a_live_picture_is_encoded_while_somebody_watches_only(served: Served) -> None:
     time.sleep(1.1)
     before = served.state()["seconds"]
-    assert isinstance(before, list) and all("view" not in second["median_ms"] for second in before[-1:])
+    assert isinstance(before, list) and before[-1]["frames"] > 0 and "view" not in before[-1]["median_ms"]
     with served.stream("/live.mjpg") as client:
         content = b""
         while content.count(b"\xff\xd8\xff") < 3:

@@ -121,3 +121,41 @@ def test_viewers_hear_that_the_camera_is_lost_and_back(server: tuple[WebServer, 
             line = next(line for line in content.splitlines() if text.encode() in line)
             found = json.loads(line[line.index(b"{") :])
             assert found["source"] == {"state": state, "text": text}
+
+
+def test_a_connection_above_the_limit_is_cut_off_and_one_below_is_answered(
+    server: tuple[WebServer, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.web.server.MOST_CONNECTIONS", 2)
+    port = server[1]
+    with connected(port, asked("/live.mjpg")) as first, connected(port, asked("/api/events")) as second:
+        assert first.recv(12) == second.recv(12) == b"HTTP/1.1 200"
+        with connected(port, b"") as third, pytest.raises((ConnectionError, AssertionError)):
+            third.sendall(asked("/healthz"))
+            assert third.recv(12) == b"HTTP/1.1 200"
+    deadline = time.monotonic() + 10
+    while server[0].pages.watching.now:  # a viewer who leaves before the first frame makes room too
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with connected(port, asked("/healthz")) as again:
+        assert again.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_third_upload_at_once_is_told_to_come_again(server: tuple[WebServer, int]) -> None:
+    port = server[1]
+    with connected(port, HEAD + b"half") as first, connected(port, HEAD + b"half") as second:
+        time.sleep(0.1)
+        with connected(port, HEAD + b"x" * 100) as third:
+            assert third.recv(12) == b"HTTP/1.1 503"
+        assert first.recv(12) == second.recv(12) == b"HTTP/1.1 408"
+    with connected(port, HEAD + b"x" * 100) as again:
+        assert again.recv(12) == b"HTTP/1.1 422"
+
+
+def test_a_server_that_cannot_start_is_one_line_at_once(hub: Hub) -> None:
+    listener = listening_socket("127.0.0.1", 0)
+    listener.close()
+    begun = time.monotonic()
+    with pytest.raises(EdgeError, match=r"expected the web server to start; got: .*; try again, or another --port"):
+        WebServer(listener, Guard(frozenset(), any_address=False), hub, Stills(no_recognizer), {}, 2, 60)
+    assert time.monotonic() - begun < 5

@@ -252,6 +252,12 @@ def test_b0_takes_lite0_s_convolutions_and_begins_its_gates_anew(shared_data: Pa
         load_weights_file(built("convnext-atto"), file)
 
 
+def test_a_strange_layer_in_lite0_s_file_for_b0_is_refused(tmp_path: Path) -> None:
+    kernels = {"block0_dw_conv__kernel": np.zeros((3, 3, 32, 1)), "block99_other__kernel": np.zeros(3)}
+    with pytest.raises(DataError, match=r"names the layer 'block99_other'; choose the backbone"):
+        load_npz_weights(built("efficientnet-b0"), _npz(tmp_path / "a.npz", **kernels))
+
+
 # Weights from files.
 
 
