@@ -1,14 +1,14 @@
 """`python -m benchmarks`: reports over records, studies that write them, and the demo of the whole chain.
 
 python -m benchmarks report results/ --out report
-python -m benchmarks report results/ --readme README.md --check
+python -m benchmarks report benchmarks/results/ --readme README.md --check
 python -m benchmarks peers runs/fer --dataset fer2013 --data fer2013.csv --exports exports --record peers.json
 python -m benchmarks instructions exports/fer-qat-int8.tflite --record instructions.json
-python -m benchmarks costs results/conversion --page docs/conversion.md
+python -m benchmarks costs benchmarks/results/conversion --page docs/conversion.md
 python -m benchmarks soak --frames 100000 --record soak.json
 python -m benchmarks footprint --record footprint.json
 python -m benchmarks faces --record faces.json
-python -m benchmarks runtime results/runtime --page docs/runtime.md
+python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md
 python -m benchmarks demo
 """
 

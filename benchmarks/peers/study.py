@@ -77,7 +77,11 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
             "in_part": len(part.labels),
             "seed": config.seed,
         },
-        "calibration": {"part": dataset.part_name("train"), "samples": min(config.calibration, len(dataset.part("train").images)), "seed": config.seed},
+        "calibration": {
+            "part": dataset.part_name("train"),
+            "samples": min(config.calibration, len(dataset.part("train").images)),
+            "seed": config.seed,
+        },
         "reference": reference_block(truth, config.seed),
         "truth": truth.encoded,
         "rounds": config.rounds,

@@ -1,7 +1,8 @@
 """What running fer-edge costs: one page from pipeline, startup, soak, footprint, faces and fuzz records.
 
-`python -m benchmarks runtime results/runtime --page docs/runtime.md` writes it between the page's markers. The targets
-are the project's own, set before anything was measured; where several records answer one of them, the worst counts.
+`python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md` writes it between the page's markers.
+The targets are the project's own, set before anything was measured; where several records answer one of them, the worst
+counts.
 """
 
 from __future__ import annotations

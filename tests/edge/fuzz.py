@@ -1,6 +1,6 @@
 """Damaged pictures and models by the thousand, in a child process: nothing may crash, hang or fail in another way.
 
-    python -m tests.edge.fuzz --pictures 10000 --models 2000 --record results/runtime/fuzz.json
+    python -m tests.edge.fuzz --pictures 10000 --models 2000 --record benchmarks/results/runtime/fuzz.json
 
 Every case comes from its seed and number alone, so that a finding can be repeated: `--seed S --first N --pictures 1`.
 The child says which case it begins and how it ended; where it dies or falls silent, the parent notes the case and

@@ -25,6 +25,7 @@ from tests.project.readme import blocks, commands
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs"
+RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = sorted(FOLDER.glob("*.md"))
 UNIT = FOLDER / "fer-edge.service"
 WORKSTATION = ("train", "convert", "benchmarks")
@@ -312,12 +313,12 @@ def test_the_costs_page_holds_the_figures_of_its_records() -> None:
 
     from benchmarks.__main__ import main
 
-    words = ["costs", str(ROOT / "results" / "conversion"), "--page", str(FOLDER / "conversion.md"), "--check"]
+    words = ["costs", str(RESULTS / "conversion"), "--page", str(FOLDER / "conversion.md"), "--check"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
 
 
 def test_the_runtime_page_holds_the_figures_of_its_records() -> None:
-    words = ["runtime", str(ROOT / "results" / "runtime"), "--page", str(FOLDER / "runtime.md"), "--check"]
+    words = ["runtime", str(RESULTS / "runtime"), "--page", str(FOLDER / "runtime.md"), "--check"]
     result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
     assert result.exit_code == 0, result.output

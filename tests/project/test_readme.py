@@ -30,6 +30,7 @@ SHELL = (
 COMMANDS = [command for document in DOCUMENTS for command in commands(document)]
 OWN = [command for command in COMMANDS if command.startswith(("fer-edge ", "python -m "))]
 
+
 def test_the_documents_show_commands_of_all_four_folders() -> None:
     assert {program_and_arguments(command)[0] for command in OWN} == set(PROGRAMS)
 
@@ -129,7 +130,7 @@ def test_links_of_the_documents_lead_to_files_of_the_tree() -> None:
 
 
 def test_the_figures_of_the_readme_are_those_of_the_records() -> None:
-    results = ROOT / "results"
+    results = ROOT / "benchmarks" / "results"
     if results.is_dir():
         words = ["report", str(results), "--readme", str(README), "--check"]
         result = subprocess.run(
