@@ -1,7 +1,8 @@
 """What the conversions cost and won: one page from conversion reports, peers records and instruction counts.
 
 `python -m benchmarks costs benchmarks/results/conversion --page docs/conversion.md` writes it between the page's
-markers. Kinds of records are told apart by their content. The targets are the project's own, set before anything was measured.
+markers. Kinds of records are told apart by their content. The targets are the project's own, set before anything was
+measured.
 """
 
 from __future__ import annotations
