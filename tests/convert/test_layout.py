@@ -7,8 +7,9 @@ import pytest
 
 from convert.emission import emit
 from convert.graph import Graph, Node
-from convert.layout import NAME, lay_out
+from convert.layout import GREY_NAME, NAME, lay_out
 from convert.parity import normalize
+from convert.rules import GREY, split_grey
 
 
 def stem_of(side: int, stride: int, padding: str, width: int = 12, dilation: int = 1) -> Graph:
@@ -63,3 +64,30 @@ def test_a_stem_on_pixels_side_by_side_computes_the_same(
 )
 def test_other_stems_stay(graph: Graph) -> None:
     assert lay_out(graph) is graph
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding", "width", "made", "kernel"),
+    [
+        (3, 2, "same", 12, (1, 2, 12, 8), (3, 1, 4, 5)),  # four pixels a tap, of two windows three values and a filler
+        (3, 2, "same", 10, (1, 2, 6, 4), (3, 1, 4, 5)),
+        (4, 4, "valid", 12, (1, 1, 12, 4), (4, 1, 4, 5)),
+        (2, 2, "valid", 10, (1, 1, 6, 2), (2, 1, 2, 5)),
+        (3, 1, "same", 12, (1, 1, 12, 4), (3, 3, 1, 5)),
+        (3, 2, "same", 11, (1, 1, 3, 1), (3, 3, 1, 5)),
+    ],
+)
+def test_a_grey_stem_on_pixels_side_by_side_computes_the_same(
+    side: int, stride: int, padding: str, width: int, made: tuple[int, ...], kernel: tuple[int, ...]
+) -> None:
+    graph = split_grey(stem_of(side, stride, padding, width))
+    changed = lay_out(graph)
+    assert [node.name for node in changed] == ["input", NAME, GREY, GREY_NAME, "stem", "pool"]
+    assert changed[GREY].weights["kernel"].shape == made
+    assert changed["stem"].weights["kernel"].shape == kernel
+    assert (changed[GREY].weights["kernel"].max(axis=(0, 1, 2)) > 0.5).all()  # no channel without a scale
+    batch = normalize(np.random.default_rng(0).integers(0, 256, (3, 12, width, 3)).astype(np.uint8), graph)
+    expected = np.asarray(emit(graph)(batch))
+    np.testing.assert_allclose(np.asarray(emit(changed)(batch)), expected, rtol=1e-5, atol=1e-5)
+    spoilt = changed.put(changed[GREY].with_weights(kernel=changed[GREY].weights["kernel"][:, :, ::-1]))
+    assert np.abs(np.asarray(emit(spoilt)(batch)) - expected).max() > 0.01
