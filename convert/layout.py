@@ -29,7 +29,7 @@ FEW_CHANNELS = 32
 
 
 def lay_out(graph: Graph) -> Graph:
-    """The graph with its stem, and its scales of few channels, on pixels side by side; as it is where nothing allows."""
+    """The graph with its stem and its products with few scales on pixels side by side, where they allow it."""
     return _rows_of_scales(_stem(graph))
 
 
@@ -126,24 +126,34 @@ def _three_for_two(shares: np.ndarray, together: int) -> np.ndarray:
 
 def _rows_of_scales(graph: Graph) -> Graph:
     """The graph with ``x * sigmoid(conv(...))`` of few channels computed a row at a time: the scales are repeated."""
-    for node in graph:
-        if node.kind != "multiply" or len(node.inputs) != 2:
+    for name in list(graph.nodes):
+        node = graph[name]
+        if node.kind != "multiply" or len(node.inputs) != 2 or not graph.consumers(name):
             continue
-        picture, scales = (graph[name] for name in node.inputs)
-        maker = graph[scales.inputs[0]] if scales.kind == "activation" else None
-        height, width, channels = node.shape if len(node.shape) == 3 else (1, 1, 0)
-        wanted = 0 < channels <= FEW_CHANNELS and width > 1 and scales.shape == (1, 1, channels)
-        private = maker is not None and graph.is_private(scales.name) and graph.is_private(maker.name)
-        if not (wanted and private and maker is not None and maker.kind == "conv2d"):
+        picture, scales = (graph[feed] for feed in node.inputs)
+        maker = graph[scales.inputs[0]] if scales.kind == "activation" else scales
+        if not _is_scaled(node, picture, scales) or maker.kind != "conv2d":
             continue
+        if not (graph.is_private(scales.name) and graph.is_private(maker.name)):
+            continue
+        height, width, channels = node.shape
         row = (1, 1, width * channels)
-        wide = {name: np.tile(array, width) for name, array in maker.weights.items()}  # along the filters, the last axis
-        graph = graph.put(replace(maker, shape=row).with_weights(**wide)).put(replace(scales, shape=row))
-        before = Node(f"{node.name}_rows", "reshape", (picture.name,), (height, 1, width * channels), path=node.path)
-        graph = graph.insert_before(before, node.name)
+        wide = {key: np.tile(array, width) for key, array in maker.weights.items()}  # along the filters, which are last
+        graph = graph.put(replace(scales, shape=row))
+        graph = graph.put(replace(maker, shape=row).with_weights(**wide))
+        before = Node(f"{name}_rows", "reshape", (picture.name,), (height, 1, width * channels), path=node.path)
+        graph = graph.insert_before(before, name)
         graph = graph.put(replace(node, inputs=(before.name, scales.name), shape=before.shape))
         graph = _reshaped_after(graph, node)
     return graph
+
+
+def _is_scaled(node: Node, picture: Node, scales: Node) -> bool:
+    """Whether a product is of a picture of few channels, more than a pixel wide, and a scale for each channel."""
+    if len(node.shape) != 3 or picture.shape != node.shape:
+        return False
+    _, width, channels = node.shape
+    return width > 1 and channels <= FEW_CHANNELS and scales.shape == (1, 1, channels)
 
 
 def _reshaped_after(graph: Graph, node: Node) -> Graph:
