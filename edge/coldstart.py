@@ -35,13 +35,16 @@ class ColdStart:
     peak_rss_mb: float | None
 
 
-def cold_start(path: str | os.PathLike[str], threads: int) -> ColdStart:
-    """Return the cold start of a model file, measured in a new process.
+def cold_start(path: str | os.PathLike[str], threads: int) -> ColdStart | None:
+    """Return the cold start of a model file, measured in a new process; None where no process can be started.
 
     Raises:
         EdgeError: the process failed or hung.
     """
-    ran = run_python(["-m", "edge.coldstart", os.fspath(path), str(threads)])
+    try:
+        ran = run_python(["-m", "edge.coldstart", os.fspath(path), str(threads)])
+    except OSError:  # a Python under user-mode emulation, or one embedded in another program
+        return None
     return ColdStart(**json.loads(ran.stdout.splitlines()[-1]))
 
 

@@ -86,7 +86,7 @@ def latency_record(
     grid: Grid,
     rounds: Rounds,
     command: Sequence[str],
-    cold: Sequence[ColdStart] = (),
+    cold: Sequence[ColdStart | None] = (),
     tick: Tick | None = None,
     machine: Machine | None = None,
 ) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def latency_record(
         grid: freshly loaded models: a row for each number of threads, the same models in each.
         rounds: how many.
         command: the words of the running command.
-        cold: the cold start of each, row after row; without it, loading and first inference are those of this process,
-            and memory is not known.
+        cold: the cold start of each, row after row; where it is None or left out, loading and first inference are those
+            of this process, and memory is None.
         tick: called with (timed rounds done, in all).
         machine: where facts are read; None: this machine.
 
@@ -118,7 +118,7 @@ def latency_record(
         Series(_name(classifier), timed.samples[:, place].tolist(), timed.warmup[:, place].tolist())
         for place, classifier in enumerate(classifiers)
     ]
-    starts: list[ColdStart | None] = [*cold] if cold else [None] * len(classifiers)
+    starts = cold or [None] * len(classifiers)
     blocks = [_fields(*parts) for parts in zip(classifiers, series, starts, strict=True)]
     record = {
         **common("latency", classifiers[0], command, course, where),

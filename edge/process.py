@@ -19,6 +19,7 @@ def run_python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
     Raises:
         EdgeError: it failed, or did not end.
+        OSError: it could not be started.
     """
     root = str(Path(edge.__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)

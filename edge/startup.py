@@ -90,6 +90,7 @@ def process_s(arguments: Sequence[str]) -> float:
 
     Raises:
         EdgeError: it failed, or did not end.
+        OSError: it could not be started.
     """
     start = time.perf_counter()
     run_python(arguments)

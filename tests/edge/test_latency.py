@@ -303,6 +303,18 @@ def test_a_cold_start_that_fails_is_one_line(tmp_path: Path) -> None:
         cold_start(tmp_path / "none.tflite", 1)
 
 
+def test_where_no_process_can_be_started_its_memory_is_not_invented(
+    run: Run, int8_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
+    result = run("benchmark", "latency", "--model", int8_path, "--runs", 3, "--record", tmp_path / "r.json")
+    assert result.exit_code == 0, result.stderr
+    record = read_record(tmp_path / "r.json")
+    assert record["peak_rss_mb"] is None and record["rss_before_load_mb"] is None
+    assert record["first_inference_ms"] == pytest.approx(record["warmup_ms"][0], abs=1e-6)
+    assert "memory" not in result.stdout
+
+
 def test_records_are_plain_json(int8_path: Path) -> None:
     record = latency_record([[classifier(int8_path)]], Rounds(3, 0), ["fer-edge"])
     assert json.loads(json.dumps(record, allow_nan=False)) == record
