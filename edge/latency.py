@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge import statistics
-from edge.benchmark import BOOTSTRAP_SEED, common, model_block, noise_faces, summary_ms, xnnpack
+from edge.benchmark import common, model_block, noise_faces, summary_ms, xnnpack
 from edge.coldstart import ColdStart
 from edge.interpreter import Classifier
 from edge.stability import Series, judge, steady_after
 from edge.system.conditions import clock_mhz, conditions, ended
 from edge.system.machine import Machine
-from edge.turns import Tick, take_turns
+from edge.turns import Tick, ratio_block, take_turns
 
 Grid = Sequence[Sequence[Classifier]]  # a row a number of threads, a column a model; the record is about [0][0]
 
@@ -186,12 +185,4 @@ def _fields(classifier: Classifier, series: Series, cold: ColdStart | None) -> M
 def _ratio(samples: npt.NDArray[np.float64], place: int, own: int) -> dict[str, Any]:
     """Return `ratio` and `ratios` of a participant's times over those of another, round by round."""
     ratios = samples[:, place] / samples[:, own]
-    return {
-        "ratio": {
-            "median": float(np.median(ratios)),
-            "p10": float(np.percentile(ratios, 10)),
-            "p90": float(np.percentile(ratios, 90)),
-            "ci95": list(statistics.bootstrap_interval(ratios, BOOTSTRAP_SEED, statistic="median")),
-        },
-        "ratios": ratios.tolist(),
-    }
+    return {"ratio": ratio_block(ratios), "ratios": ratios.tolist()}

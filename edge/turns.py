@@ -9,11 +9,16 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edge import statistics
+
 Tick = Callable[[int, int], None]  # (done, in all)
+
+_SEED = 0  # of the bootstrap: one record has one interval
 
 
 def order_of_round(number: int, count: int) -> list[int]:
@@ -64,6 +69,13 @@ def take_turns(
             if tick is not None:
                 tick(row + 1, rounds)
     return samples
+
+
+def ratio_block(ratios: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Return what a record says of the rounds' ratios (rounds,): median, p10, p90, and the median's interval ci95."""
+    p10, median, p90 = np.percentile(ratios, [10, 50, 90])
+    low, high = statistics.bootstrap_interval(ratios, _SEED, statistic="median")
+    return {"median": float(median), "p10": float(p10), "p90": float(p90), "ci95": [low, high]}
 
 
 @contextmanager
