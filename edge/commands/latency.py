@@ -88,7 +88,10 @@ def _text(result: dict[str, Any]) -> str:
             _beside(result, other),
         ]
     if ("against" in result or "others" in result) and result["runs"] < PUBLISHABLE_PAIRS:
-        lines.append(f"fewer than {PUBLISHABLE_PAIRS} pairs: good for a look, not a figure to publish; raise --pairs")
+        lines.append(
+            f"fewer than {PUBLISHABLE_PAIRS} pairs: good for a look, not a figure to publish; raise --pairs, or --runs "
+            "without --against"
+        )
     return "\n".join(map(printable, [*lines, *stability(result)]))
 
 
@@ -100,7 +103,7 @@ def _block(block: dict[str, Any], runs: int) -> list[str]:
     """Return the lines of one model: percentiles and spread, then what it takes to get there."""
     times, peak, steady = block["latency_ms"], block["peak_rss_mb"], block["steady_after"]
     memory = "" if peak is None else f", memory {peak:.0f} MB at most"
-    warm = "never steady" if steady is None else f"steady after {steady}"
+    warm = "never steady" if steady is None else f"steady after {steady} run{'' if steady == 1 else 's'}"
     return [
         f"  {percentiles(times)}, max {times['max']:.3f} ms, MAD {times['mad']:.3f} ms over {runs} runs",
         f"  loading {block['load_ms']:.1f} ms, first {block['first_inference_ms']:.2f} ms, {warm}{memory}",
