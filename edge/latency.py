@@ -75,10 +75,11 @@ def timed_in_turns(
     """
     infer = [partial(_infer, classifier, list(noise_faces(classifier, rounds.seed))) for classifier in classifiers]
     settle = len({classifier.threads for classifier in classifiers}) > 1
-    warm = take_turns(infer, 1 + rounds.warmup)
+    cold = take_turns(infer, 1)
+    warm = take_turns(infer, rounds.warmup, first=1, settle=settle)
     start_mhz = clock_mhz(Machine() if machine is None else machine)
     samples = take_turns(infer, rounds.timed, first=1 + rounds.warmup, settle=settle, tick=tick)
-    return Timed(warm, samples, start_mhz)
+    return Timed(np.concatenate([cold, warm]), samples, start_mhz)
 
 
 def latency_record(
