@@ -27,6 +27,8 @@ from convert.finetune import QatConfig, Tuned, finetune
 from convert.graph import Graph
 from convert.inspection import inspect
 from convert.layer_error import layer_errors
+from convert.layout import lay_out
+from convert.own_steps import OwnSteps, own_steps
 from convert.packaging import package
 from convert.parity import compare, normalize
 from convert.progress import Progress
@@ -352,6 +354,15 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
     inspection = inspect(content)
     warnings = checks.require_sound(recipe, work.int8_graph, inspection, exported.kept)
     compared: dict[str, Any] = {}
+    own: list[OwnSteps] = []
+
+    def steps() -> OwnSteps | None:
+        if recipe not in INT8_RECIPES:
+            return None
+        graph, few = lay_out(work.int8_graph), work.parts[0].images[:LAYER_PICTURES]
+        own.append(own_steps(exported.flatbuffer, graph, exported.reference, few))
+        return own[0]
+
     for part in work.parts:
         with work.progress.bar(f"{recipe} on {part.name}", len(part.images)) as advance:
             came = checks.run_file(content, part.images, advance)
@@ -362,7 +373,7 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         share = checks.agreement(checks.as_uint8_output(expected) if recipe in INT8_RECIPES else expected, came)
         if recipe in (*INT8_RECIPES, "float32"):
             warnings += checks.require_agreement(
-                recipe, part.name, share, len(part.images), decides=part is work.parts[0]
+                recipe, part.name, share, len(part.images), decides=part is work.parts[0], steps=steps
             )
         if compared[part.name]["ties"] > TIES_WARNED:
             ties = f"{compared[part.name]['ties']:.1%} of {part.name}"
@@ -386,6 +397,7 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         **({"layers": _layers(work, content)} if recipe in INT8_RECIPES else {}),
         "parts": compared,
         **exported.facts,
+        **({"own_steps": dataclasses.asdict(own[0]) | {"pictures": LAYER_PICTURES}} if own else {}),
         "warnings": warnings,
     }
     return report, content

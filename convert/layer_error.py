@@ -97,7 +97,7 @@ def layer_errors(
 
     if len(pictures) == 0:
         raise ValueError("expected pictures to compare the layers on; came none; give some of the validation part")
-    interpreter = _keeping_interpreter(content)
+    interpreter = keeping_interpreter(content)
     tensors = layer_tensors(interpreter, graph)
     if not tensors:
         raise ValueError("expected a file of this network; came tensors named after none of its layers; give its graph")
@@ -114,7 +114,7 @@ def layer_errors(
             interpreter.invoke()
             for name, found in rows.items():
                 found.append(interpreter.get_tensor(index[name]))
-        came = {name: _values(np.concatenate(found), tensors[name]) for name, found in rows.items()}
+        came = {name: dequantized(np.concatenate(found), tensors[name]) for name, found in rows.items()}
         came[INPUT] = normalize(batch, graph)
         for name, total in sums.items():
             _add(total, expected[name], came[name], tensors[name])
@@ -152,7 +152,8 @@ def worst(errors: list[LayerError], count: int) -> list[LayerError]:
     return [error for _, error in sorted(known, key=lambda pair: pair[0])[:count]]
 
 
-def _keeping_interpreter(content: bytes) -> Any:
+def keeping_interpreter(content: bytes) -> Any:
+    """An interpreter without XNNPACK that keeps every tensor of a file after an inference."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     from convert.export import quiet
@@ -168,7 +169,7 @@ def _keeping_interpreter(content: bytes) -> Any:
     return interpreter
 
 
-def _values(rows: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
+def dequantized(rows: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
     """Dequantized float32 of a tensor's rows."""
     if details["dtype"] not in INTEGERS:
         return np.asarray(rows, np.float32)
@@ -188,7 +189,7 @@ def _add(total: _Sums, expected: np.ndarray, came: np.ndarray, details: Mapping[
     total.values += expected.size
     if details["dtype"] in INTEGERS:
         limits = np.iinfo(details["dtype"])
-        low, high = _values(np.array([limits.min, limits.max]), details)
+        low, high = dequantized(np.array([limits.min, limits.max]), details)
         half = details["quantization"][0] / 2
         total.beyond += int(((expected < low - half) | (expected > high + half)).sum())
 

@@ -25,7 +25,7 @@ TOGETHER = 4
 """Pixels of one tap of the layer that makes grey: 12 channels."""
 
 
-FEW_CHANNELS = 32
+FEW_CHANNELS, MANY_PIXELS = 32, 512  # where the calls cost more than repeated scales and two copies
 
 
 def lay_out(graph: Graph) -> Graph:
@@ -149,11 +149,11 @@ def _rows_of_scales(graph: Graph) -> Graph:
 
 
 def _is_scaled(node: Node, picture: Node, scales: Node) -> bool:
-    """Whether a product is of a picture of few channels, more than a pixel wide, and a scale for each channel."""
+    """Whether a product is of a picture of many pixels and few channels, and of a scale for each channel."""
     if len(node.shape) != 3 or picture.shape != node.shape:
         return False
-    _, width, channels = node.shape
-    return width > 1 and channels <= FEW_CHANNELS and scales.shape == (1, 1, channels)
+    height, width, channels = node.shape
+    return height * width >= MANY_PIXELS and channels <= FEW_CHANNELS and scales.shape == (1, 1, channels)
 
 
 def _reshaped_after(graph: Graph, node: Node) -> Graph:

@@ -17,6 +17,7 @@ from convert.checks import (
 )
 from convert.graph import Graph, Node
 from convert.inspection import Inspection
+from convert.own_steps import OwnSteps
 from convert.parity import Parity
 
 GRAPH = Graph({"input": Node("input", "input", (), (8, 8, 3))}, "input", 1 / 128, 128)
@@ -90,6 +91,32 @@ def test_low_agreement_is_a_warning_where_nothing_was_fine_tuned_or_decided() ->
     assert require_agreement("ptq-int8", "PublicTest", 0.989, 3589) == [warning]
     assert require_agreement("qat-int8", "PublicTest", 0.989, 3589, decides=False) == [warning]
     assert require_agreement("ptq-int8", "PublicTest", 0.99, 3589) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "least", "sound"), [(0.99999, 0.989, True), (0.9985, 0.989, False), (0.99999, 0.97, False)]
+)
+def test_low_agreement_is_a_warning_where_each_layer_alone_gives_its_integers(
+    share: float, least: float, sound: bool
+) -> None:
+    found = OwnSteps(share, 1000, 9, least, "block6d_se_expand")
+    if sound:
+        (warning,) = require_agreement("qat-int8", "PublicTest", 0.985, 3589, steps=lambda: found)
+        assert warning.startswith("gives its network's class for 98.50% of PublicTest, less than 99%, though each of 9")
+        assert warning.endswith("99.9990% of all values, 98.90% of those of block6d_se_expand")
+    else:
+        with pytest.raises(CheckError, match=r"came 98\.50%, 99\.\d+% of its layers' values, 9\d\.\d0% of block6d"):
+            require_agreement("qat-int8", "PublicTest", 0.985, 3589, steps=lambda: found)
+
+
+def test_the_layers_are_asked_only_where_the_file_would_be_refused() -> None:
+    def never() -> OwnSteps:
+        raise AssertionError
+
+    assert require_agreement("qat-int8", "PublicTest", 0.99, 3589, steps=never) == []
+    assert require_agreement("ptq-int8", "PublicTest", 0.98, 3589, steps=never) != []
+    with pytest.raises(CheckError, match=r"came 98\.50%; fine-tune"):
+        require_agreement("qat-int8", "PublicTest", 0.985, 3589, steps=lambda: None)
 
 
 def test_low_agreement_on_few_pictures_is_refused_only_where_chance_does_not_explain_it() -> None:

@@ -249,13 +249,13 @@ def test_every_layer_of_a_backbone_is_mapped_to_the_tensor_with_its_wiring(name:
     At 64 pixels: a mean over the 1x1 maps of 32 is folded away. Names do not depend on ranges, so none are calibrated.
     """
     from convert.export import export_int8
-    from convert.layer_error import _keeping_interpreter
+    from convert.layer_error import keeping_interpreter
     from convert.quantization import fake_quantize
     from convert.reading import read
     from convert.rules import lower
 
     graph, _ = lower(read(backbone(name)), approximate=True)
-    interpreter = _keeping_interpreter(export_int8(graph, fake_quantize(graph, kernels=False)))
+    interpreter = keeping_interpreter(export_int8(graph, fake_quantize(graph, kernels=False)))
     tensors = layer_tensors(interpreter, graph)
     assert set(tensors) == {node.name for node in graph if node.name != "input"}
     assert {node.kind for node in graph} >= {"conv2d", "depthwise", "dense", "add"}

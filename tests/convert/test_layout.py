@@ -93,16 +93,17 @@ def test_a_grey_stem_on_pixels_side_by_side_computes_the_same(
     assert np.abs(np.asarray(emit(spoilt)(batch)) - expected).max() > 0.01
 
 
-def squeeze_and_excite(channels: int, private: bool = True, last: bool = False) -> Graph:
+def squeeze_and_excite(channels: int, private: bool = True, last: bool = False, width: int = 32) -> Graph:
     """A picture of many channels times a scale for each, then a sum with something that reads the product too."""
     generator = np.random.default_rng(channels)
     attributes: dict[str, Any] = {"strides": (1, 1), "padding": "same", "dilation": (1, 1)}
     kernel = generator.normal(size=(1, 1, 3, channels)).astype(np.float32)
     wide = {"kernel": kernel, "bias": generator.normal(size=channels).astype(np.float32)}
-    square = {"kernel": generator.normal(size=(1, 1, channels, channels)).astype(np.float32), "bias": wide["bias"] / 2}
-    one, shape = (1, 1, channels), (4, 6, channels)
-    nodes = [
-        Node("input", "input", (), (4, 6, 3)),
+    kernel = generator.normal(size=(1, 1, channels, channels)).astype(np.float32)
+    square = {"kernel": kernel, "bias": wide["bias"] / np.float32(2)}
+    one, shape = (1, 1, channels), (16, width, channels)
+    nodes: list[Node] = [
+        Node("input", "input", (), (16, width, 3)),
         Node("wide", "conv2d", ("input",), shape, attributes, wide),
         Node("mean", "global_average_pool", ("wide",), one, {"keepdims": True}),
         Node("scale", "conv2d", ("mean",), one, attributes, square),
@@ -119,11 +120,11 @@ def test_few_channels_are_scaled_a_row_at_a_time_with_the_same_results() -> None
     graph = squeeze_and_excite(5)
     changed = lay_out(graph)
     assert changed["product"].inputs == ("product_rows", "sigmoid")
-    assert changed["product"].shape == (4, 1, 30)
-    assert changed["scale"].weights["kernel"].shape == (1, 1, 5, 30)
+    assert changed["product"].shape == (16, 1, 160)
+    assert changed["scale"].weights["kernel"].shape == (1, 1, 5, 160)
     assert changed["sum"].inputs == ("product_pixels", "wide")
     assert changed["twice"].inputs == ("product_pixels", "sum")
-    batch = np.random.default_rng(0).normal(size=(3, 4, 6, 3)).astype(np.float32)
+    batch = np.random.default_rng(0).normal(size=(3, 16, 32, 3)).astype(np.float32)
     expected = np.asarray(emit(graph)(batch))
     np.testing.assert_allclose(np.asarray(emit(changed)(batch)), expected, rtol=1e-5, atol=1e-5)
     spoilt = changed.put(changed["scale"].with_weights(bias=changed["scale"].weights["bias"][::-1]))
@@ -131,7 +132,13 @@ def test_few_channels_are_scaled_a_row_at_a_time_with_the_same_results() -> None
 
 
 @pytest.mark.parametrize(
-    "graph", [squeeze_and_excite(33), squeeze_and_excite(5, private=False), squeeze_and_excite(5, last=True)]
+    "graph",
+    [
+        squeeze_and_excite(33),
+        squeeze_and_excite(5, width=31),
+        squeeze_and_excite(5, private=False),
+        squeeze_and_excite(5, last=True),
+    ],
 )
 def test_other_scales_stay(graph: Graph) -> None:
     assert lay_out(graph) is graph
