@@ -183,6 +183,17 @@ def test_the_records_of_the_chain_name_the_files_that_ran(walk: Walk) -> None:
     assert latency["against"]["sha256"] == sha256_of(walk.folder / "exports" / "lite0-float32.tflite")
     assert len(accuracy["correct"]) == 28
     assert len(latency["ratios"]) == 3
+    assert accuracy["reference"]["model"]["sha256"] == latency["against"]["sha256"]
+
+
+def test_the_records_of_the_chain_fit_their_schema(walk: Walk) -> None:
+    from tests.record_schema import check_record
+
+    walk.run(own_commands()[-1])
+    paths = sorted((walk.folder / "results").glob("*.json"))
+    assert {path.stem for path in paths} == {"float32", "accuracy", "latency"}
+    for path in paths:
+        check_record(path)
 
 
 def test_json_of_the_readmes_folder_of_photographs_is_one_object_a_picture(walk: Walk) -> None:
