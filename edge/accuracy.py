@@ -117,9 +117,7 @@ def calibration_block(probabilities: npt.NDArray[np.floating], truth: npt.NDArra
     }
 
 
-def _figures(
-    truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[str]
-) -> dict[str, Any]:
+def _figures(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
     confusion = statistics.confusion_matrix(truth, predicted, len(labels))
     return {
         "accuracy": statistics.accuracy(confusion),
@@ -143,9 +141,7 @@ def _data_block(pack: Pack, file: str) -> dict[str, Any]:
     }
 
 
-def _scored(
-    classifier: Classifier, pack: Pack, tick: Tick | None
-) -> tuple[npt.NDArray[np.float32], list[float]]:
+def _scored(classifier: Classifier, pack: Pack, tick: Tick | None) -> tuple[npt.NDArray[np.float32], list[float]]:
     """Return the (n, classes) probabilities and the milliseconds of each inference."""
     contract = classifier.model.contract
     probabilities = np.empty((len(pack), len(classifier.labels)), np.float32)

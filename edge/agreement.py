@@ -22,6 +22,7 @@ from edge.records import read_record
 from edge.resampling import interval_95, resample_pair
 
 _REMEDY = "measure both models on the same pack with `fer-edge benchmark accuracy --record`"
+_OF_MODEL = ("name", "recipe", "sha256")
 _IDENTITY = ("part", "samples", "fingerprint", "content_sha256")
 
 
@@ -68,6 +69,9 @@ def read_reference(
                 f"{path}: expected a record of the same faces ({key} {_shown(data[key])}); got {key} "
                 f"{_shown(theirs.get(key))}; {_REMEDY}"
             )
+    model = record["model"]
+    if not isinstance(model, dict) or not all(isinstance(model.get(key), str) for key in _OF_MODEL):
+        raise DataError(f"{path}: expected a model with {', '.join(_OF_MODEL)}; got {_shown(model)}; {_REMEDY}")
     if record.get("truth") != encode_classes(truth):
         raise DataError(f"{path}: expected the same true classes in the same order; got others; {_REMEDY}")
     return Reference(

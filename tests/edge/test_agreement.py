@@ -111,6 +111,9 @@ def test_the_record_and_the_terminal_say_what_the_reference_is(
         ({"data": {"samples": 7}}, r"the same faces \(samples 8\); got samples 7"),
         ({"data": {"fingerprint": "sha256:3"}}, r"the same faces \(fingerprint sha256:2\); got fingerprint sha256:3"),
         ({"data": {"content_sha256": "0" * 64}}, r"the same faces \(content_sha256 .*\); got content_sha256 0000"),
+        ({"model": {"name": "colours"}}, r"expected a model with name, recipe, sha256; got \{'name': 'colours'\}"),
+        ({"model": "colours"}, "expected a model with name, recipe, sha256; got colours"),
+        ({"data": None}, r"the same faces \(part test\); got part None"),
         ({"truth": "0033334430"}, "expected the same true classes in the same order; got others"),
         ({"predictions": "0003334"}, "expected 8 predictions, each one of 0123456; got others"),
         ({"predictions": "00033347"}, "expected 8 predictions, each one of 0123456; got others"),
@@ -126,7 +129,9 @@ def test_a_record_of_something_else_is_refused_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     record = json.loads(reference.read_text())
-    changed = {**record, **change, "data": {**record["data"], **change.get("data", {})}}
+    changed = {**record, **change}
+    if change.get("data"):
+        changed["data"] = {**record["data"], **change["data"]}
     (tmp_path / "r.json").write_text(json.dumps(changed))
     monkeypatch.setattr(Classifier, "infer", lambda *_: pytest.fail("an inference before the reference was checked"))
     with pytest.raises(DataError, match=text):
