@@ -21,6 +21,7 @@ from edge.modelfile import read_model
 from edge.packs import Pack
 from edge.schema import record_schema
 from tests.edge.conftest import Run
+from tests.project.readme import blocks
 from tests.record_schema import check_record, strict
 
 META = {"dataset": "colours", "part": "test", "fingerprint": "sha256:2"}
@@ -198,3 +199,14 @@ def test_the_command_prints_the_schema(run: Run) -> None:
 def test_a_kind_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected a kind of record \(latency, .*\); got conversion"):
         record_schema("conversion")
+
+
+def test_the_snippet_of_the_documents_checks_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (snippet,) = blocks((ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"), "python")
+    monkeypatch.chdir(tmp_path)
+    record = published("accuracy")
+    Path("int8.json").write_text(json.dumps(record))
+    exec(snippet, {})
+    Path("int8.json").write_text(json.dumps(record | {"accuracy": 66.5}))
+    with pytest.raises(jsonschema.ValidationError, match=r"66\.5 is greater than the maximum of 1"):
+        exec(snippet, {})
