@@ -89,6 +89,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     _write_fer2013(folder / "fer2013.csv")
     _write_weights(folder / "weights.npz")
     (folder / "results").mkdir()
+    (folder / "benchmarks").mkdir()
+    (folder / "benchmarks" / "results").symlink_to(folder / "results")  # where this project keeps its own
     # The reader's own: the project's holds the card of the shipped model, whose records are not here.
     (folder / "README.md").write_text(f"# Mine\n\n{BEGIN}\n{END}\n", encoding="utf-8")
     yield Walk(folder)
