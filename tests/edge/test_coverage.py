@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from edge.calibration import error_interval, reliability
 from edge.resampling import macro_f1_interval
@@ -66,10 +67,12 @@ def test_the_interval_of_macro_f1_holds_the_truth_at_its_stated_rate() -> None:
     assert STATED[0] <= coverage(truth, interval, trials=300) <= STATED[1]
 
 
-def simulated(gap: float, generator: np.random.Generator, samples: int = 800) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities of two classes and true ones; right less often than said by `gap` in every bin."""
+def simulated(
+    gap: float, generator: np.random.Generator, samples: int = 800, above: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of two classes and true ones; right less often than said by `gap`, in the bins `above`."""
     confidence = 0.55 + 0.45 * generator.beta(2, 1.2, samples)
-    right = generator.random(samples) < confidence - gap
+    right = generator.random(samples) < confidence - gap * (confidence >= above)
     return np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
 
 
@@ -79,6 +82,15 @@ def test_the_interval_of_the_calibration_error_holds_the_truth_about_as_often(ga
         return error_interval(*simulated(gap, generator), seed, rounds=300)
 
     assert 0.89 <= coverage(gap, interval, trials=200) <= 1
+
+
+def test_the_interval_of_a_calibration_error_in_few_bins_holds_the_truth_less_often() -> None:
+    truth = 0.08 * beta.sf((0.8 - 0.55) / 0.45, 2, 1.2)  # 0.8 is where a bin begins
+
+    def interval(generator: np.random.Generator, seed: int) -> Interval:
+        return error_interval(*simulated(0.08, generator, above=0.8), seed, rounds=300)
+
+    assert 0.84 <= coverage(truth, interval, trials=200) < 0.95
 
 
 def test_the_percentile_bootstrap_never_finds_that_a_calibrated_network_is_calibrated() -> None:
