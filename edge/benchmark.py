@@ -1,107 +1,28 @@
-"""Accuracy of a model on this machine, and what the records of all benchmarks have in common. No printing here.
+"""What the benchmarks and their records have in common. No printing here.
 
 Latencies are wall-clock milliseconds of set_tensor + invoke + get_tensor by `time.perf_counter_ns`.
 """
 
 from __future__ import annotations
 
-import os
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import edge
-from edge import records, statistics
-from edge.errors import DataError
+from edge import records
 from edge.interpreter import Classifier
-from edge.packs import Pack, read_folder, read_pack
-from edge.preprocess import fit_face
 from edge.stability import mad
-from edge.system.conditions import Conditions, Course, conditions, ended, facts
+from edge.system.conditions import Conditions, Course, ended, facts
 from edge.system.machine import Machine
-
-Tick = Callable[[int, int], None]  # (done, in all)
 
 BOOTSTRAP_SEED = 0
 PREDICTION_DIGITS = string.digits + string.ascii_lowercase  # one character a sample, its class in base 36
 _NOISE_FACES = 8
-
-
-def accuracy_record(
-    classifier: Classifier, pack: Pack, file: str, command: Sequence[str], tick: Tick | None = None
-) -> dict[str, Any]:
-    """Return the accuracy record of a model on a pack: one inference a face, no test-time augmentation.
-
-    Args:
-        classifier: the model.
-        pack: labelled faces; its classes must be among the model's labels.
-        file: where the pack came from.
-        command: the words of the running command.
-        tick: called with (faces done, faces in all).
-
-    Raises:
-        DataError: the pack has a class that the model does not know.
-    """
-    labels = classifier.labels
-    strangers = [name for name in pack.classes if name not in labels]
-    if strangers:
-        raise DataError(
-            f"{file}: expected classes among the model's ({', '.join(labels)}); got {', '.join(strangers)}; use a "
-            "model with these labels"
-        )
-    truth = np.array([labels.index(name) for name in pack.classes])[pack.labels]
-    contract = classifier.model.contract
-    predicted = np.empty(len(pack), np.int64)
-    before = conditions(Machine())
-    samples = []
-    for i, image in enumerate(pack.images):
-        face = fit_face(image, contract.crop, contract.input.height, contract.input.width)[np.newaxis]
-        start = time.perf_counter_ns()
-        raw = classifier.infer(face)
-        samples.append((time.perf_counter_ns() - start) / 1e6)
-        predicted[i] = classifier.dequantized(raw).argmax()
-        if tick is not None:
-            tick(i + 1, len(pack))
-    course = ended(Machine(), before)
-    confusion = statistics.confusion_matrix(truth, predicted, len(labels))
-    return {
-        **common("accuracy", classifier, command, course),
-        "data": {
-            "name": str(pack.meta["dataset"]),
-            "part": str(pack.meta["part"]),
-            "fingerprint": str(pack.meta["fingerprint"]),
-            "samples": len(pack),
-            "file": file,
-        },
-        "labels": list(labels),
-        "accuracy": statistics.accuracy(confusion),
-        "accuracy_ci95": list(statistics.bootstrap_interval(truth == predicted, BOOTSTRAP_SEED)),
-        "macro_f1": statistics.macro_f1(confusion),
-        "weighted_f1": statistics.weighted_f1(confusion),
-        "per_class": statistics.per_class(confusion, labels),
-        "confusion": confusion.tolist(),
-        "predictions": encode_classes(predicted),
-        "truth": encode_classes(truth),
-        "correct": encode_classes((predicted == truth).astype(np.int64)),
-        "latency_ms": percentiles(samples),
-    }
-
-
-def read_data(path: str, classifier: Classifier, tick: Tick | None = None) -> Pack:
-    """Return the labelled faces of a pack file or of a folder with one sub-folder a class.
-
-    Raises:
-        DataError: neither, or damaged.
-        ImageError: a picture of the folder cannot be read.
-    """
-    if os.path.isdir(path):
-        contract = classifier.model.contract
-        return read_folder(path, classifier.labels, contract.input.height, contract.input.width, contract.crop, tick)
-    return read_pack(path)
 
 
 def noise_faces(classifier: Classifier, seed: int) -> npt.NDArray[np.uint8]:

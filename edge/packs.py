@@ -16,16 +16,13 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
-from edge.files import atomic_path
-
-if TYPE_CHECKING:
-    from edge.contract import CropSpec
+from edge.files import atomic_path, sha256_of
 
 _KEYS = ("images", "labels", "classes", "meta")
 _META_KEYS = ("dataset", "part", "fingerprint")
@@ -41,12 +38,27 @@ class Pack:
         labels: (n,) int64, positions in `classes`.
         classes: class names.
         meta: dataset, part, fingerprint and further entries.
+        files_sha256: of the pictures' files, where they were read one by one and fitted to a model's size.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     meta: Mapping[str, Any]
+    files_sha256: str | None = None
+
+    @property
+    def content_sha256(self) -> str:
+        """Return the sha256 of what is scored: each face's class and its pixels, or its file, in order.
+
+        The fingerprint is the whole data set's, and a text that a changed pack can keep; this is of these very faces.
+        """
+        if self.files_sha256 is not None:
+            return self.files_sha256
+        digest = hashlib.sha256(repr(self.images.shape[1:]).encode())
+        for image, label in zip(self.images, self.labels, strict=True):
+            digest.update(self.classes[label].encode() + b"\0" + image.tobytes())
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         """Return the number of faces."""
@@ -125,20 +137,19 @@ def read_folder(
     classes: Sequence[str],
     height: int,
     width: int,
-    crop: CropSpec | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pack:
     """Return the faces of a folder with one sub-folder of already cropped pictures for each class.
 
     Sub-folder names must be among `classes`, exactly; which classes are there is up to the folder. Pictures are
-    brought to (height, width) by `edge.preprocess`.
+    brought to (height, width) by `edge.preprocess`. The fingerprint is over classes and files, so that models of
+    different sizes find the same one.
 
     Args:
         path: the folder.
         classes: the class names, in the order wanted.
         height: rows of each face, pixels.
         width: columns of each face, pixels.
-        crop: if given, pictures go by way of its `resolution_px`, as on the device.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -146,7 +157,7 @@ def read_folder(
         ImageError: a picture cannot be read.
     """
     from edge.images import list_images, read_image
-    from edge.preprocess import fit, fit_face
+    from edge.preprocess import fit
 
     root = Path(path)
     if not root.is_dir():
@@ -165,14 +176,13 @@ def read_folder(
     digest = hashlib.sha256()
     images = np.empty((len(found), height, width, 3), np.uint8)
     for i, (image, label) in enumerate(found):
-        picture = read_image(image)
-        images[i] = fit(picture, height, width) if crop is None else fit_face(picture, crop, height, width)
-        digest.update(bytes([label]) + images[i].tobytes())
+        images[i] = fit(read_image(image), height, width)
+        digest.update(f"{classes[label]} {sha256_of(image)}\n".encode())
         if progress is not None:
             progress(i + 1, len(found))
     labels = np.array([label for _, label in found], np.int64)
     meta = {"dataset": root.resolve().name, "part": "folder", "fingerprint": f"sha256:{digest.hexdigest()}"}
-    pack = Pack(images, labels, tuple(classes), meta)
+    pack = Pack(images, labels, tuple(classes), meta, files_sha256=digest.hexdigest())
     _check(pack, root)
     return pack
 

@@ -1,7 +1,8 @@
-"""A checker for the part of JSON Schema that `schemas/fer-edge.schema.json` uses, so that a device needs no library.
+"""The packaged schemas, and a checker for what `fer-edge.schema.json` uses of JSON Schema: a device needs no library.
 
-A keyword outside `_KEYWORDS` is refused rather than ignored; a test holds that this checker and the `jsonschema`
-package agree. Source: JSON Schema draft 2020-12, "Validation", sections 6.1-6.5.
+The records' schema, `record.schema.json`, uses more of it and is for validators elsewhere. A keyword outside
+`_KEYWORDS` is refused rather than ignored; a test holds that this checker and the `jsonschema` package agree. Source:
+JSON Schema draft 2020-12, "Validation", sections 6.1-6.5.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
-_ANNOTATIONS = {"$schema", "title", "description"}
-_KEYWORDS = _ANNOTATIONS | {
+_ANNOTATIONS = ("$schema", "title", "description")
+_KEYWORDS = {
+    *_ANNOTATIONS,
     "type", "const", "enum", "required", "properties", "additionalProperties", "items", "minItems", "maxItems",
     "uniqueItems", "minimum", "maximum", "pattern", "minLength", "maxLength",
 }  # fmt: skip
@@ -25,6 +27,25 @@ def load_schema(name: str) -> dict[str, Any]:
     text = resources.files("edge").joinpath("schemas", f"{name}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+def record_schema(kind: str | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of the records of one kind, or of all; it refers to nothing outside itself.
+
+    Args:
+        kind: "latency", "accuracy", "pipeline" or "startup"; None: all.
+
+    Raises:
+        ValueError: another kind.
+    """
+    whole = load_schema("record")
+    kinds = whole["properties"]["kind"]["enum"]
+    if kind is None:
+        return whole
+    if kind not in kinds:
+        raise ValueError(f"expected a kind of record ({', '.join(kinds)}); got {kind}")
+    definitions = {name: part for name, part in whole["$defs"].items() if name == kind or name not in kinds}
+    return {**{key: whole[key] for key in _ANNOTATIONS}, "$ref": f"#/$defs/{kind}", "$defs": definitions}
 
 
 def violations(value: Any, schema: Mapping[str, Any], where: str = "") -> Iterator[str]:

@@ -95,8 +95,14 @@ def macro_f1(confusion: npt.NDArray[np.integer]) -> float:
 
     Source: scikit-learn's `f1_score(average="macro")`, which leaves out classes that occur in neither.
     """
-    occurs = (confusion.sum(axis=0) + confusion.sum(axis=1)) > 0
-    return float(_scores(confusion)[2][occurs].mean())
+    return float(macro_f1s(confusion[np.newaxis])[0])
+
+
+def macro_f1s(confusions: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
+    """Return (m,) float64: the `macro_f1` of each of (m, classes, classes) confusion matrices."""
+    occurs = (confusions.sum(axis=1) + confusions.sum(axis=2)) > 0
+    means: npt.NDArray[np.float64] = _scores(confusions)[2].sum(axis=1) / occurs.sum(axis=1)
+    return means
 
 
 def weighted_f1(confusion: npt.NDArray[np.integer]) -> float:
@@ -188,12 +194,12 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def _scores(
-    confusion: npt.NDArray[np.integer],
+    confusion: npt.NDArray[np.number],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return (classes,) precision, recall, F1 (0 where the denominator is 0) and support."""
-    hits = np.diag(confusion).astype(np.float64)
-    support = confusion.sum(axis=1).astype(np.int64)
-    predicted = confusion.sum(axis=0).astype(np.float64)
+    """Return (..., classes) precision, recall, F1 (0 where the denominator is 0) and support."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    support = confusion.sum(axis=-1).astype(np.int64)
+    predicted = confusion.sum(axis=-2).astype(np.float64)
     precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
     recall = np.divide(hits, support, out=np.zeros_like(hits), where=support > 0)
     both = predicted + support

@@ -1,47 +1,18 @@
-"""Whether probabilities mean what they say: likelihood, calibration error, reliability bins, and one temperature.
+"""Whether probabilities mean what they say: likelihood, calibration error, and one temperature.
 
 The temperature is fitted on a validation part, never on the part that is reported. Conversion folds it into the last
-layer before any quantization; evaluation says what it would do.
+layer before any quantization; evaluation says what it would do. Reliability bins: `edge.calibration`.
 
-Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", sections 2 (ECE, 15 bins) and 4.2.
+Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from edge.calibration import reliability
+
 LIMITS = (0.05, 20.0)
-BINS = 15
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """How often the network is right, by how sure it says it is: equal bins of the highest probability.
-
-    Attributes:
-        count: int64 ``(bins,)``: samples whose highest probability falls into the bin.
-        confidence: float64 ``(bins,)``, 0–1: their mean highest probability; 0 in an empty bin.
-        accuracy: float64 ``(bins,)``, 0–1: the share of them that is right; 0 in an empty bin.
-    """
-
-    count: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-
-    @property
-    def error(self) -> float:
-        """The expected calibration error, 0–1: the bins' gaps between confidence and accuracy, by their samples."""
-        return float((np.abs(self.accuracy - self.confidence) * self.count).sum() / self.count.sum())
-
-    def to_json(self) -> dict[str, list[float]]:
-        """Return the three arrays as plain lists."""
-        return {
-            "count": self.count.tolist(),
-            "confidence": self.confidence.tolist(),
-            "accuracy": self.accuracy.tolist(),
-        }
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -77,26 +48,6 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     highest = wide.max(axis=1)
     normalizer = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
     return float((normalizer - wide[np.arange(len(labels)), labels]).mean())
-
-
-def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Reliability:
-    """Return the reliability bins of probabilities ``(n, classes)`` and int64 labels ``(n,)``.
-
-    Raises:
-        ValueError: there are no samples.
-    """
-    if not len(labels):
-        raise ValueError("expected labelled samples to measure calibration; got none; give a part with pictures")
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    shared = np.maximum(count, 1)
-    return Reliability(
-        count=count,
-        confidence=np.bincount(place, confidence, minlength=bins) / shared,
-        accuracy=np.bincount(place, right, minlength=bins) / shared,
-    )
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from edge.errors import DataError
+from edge.resampling import interval_95, resample_pair
 from edge.statistics import paired_difference
 from train.datasets import PROTOCOLS, Dataset
 from train.evaluate import refuse_leaks, tta_gain
 from train.exposure import Exposure, exposure, supervision
-from train.metrics import BOOTSTRAP_SEED, interval_95, macro_f1_of, resample, summarize
+from train.metrics import BOOTSTRAP_SEED, macro_f1_of, summarize
 from train.predictions import Predictions, predictions
 from train.runs import read_config
 
@@ -114,7 +115,7 @@ def compare_runs(
 def macro_f1_interval(labels: np.ndarray, first: np.ndarray, second: np.ndarray, classes: int) -> tuple[float, float]:
     """Return the paired 95 % bootstrap interval, in points, of the second macro-F1 minus the first.
 
-    Both are computed on the same resampled pictures: the counts of (true, first, second) are drawn together.
+    Both are computed on the same resampled pictures.
 
     Args:
         labels: int64 ``(n,)``, 0 to ``classes`` − 1.
@@ -122,14 +123,8 @@ def macro_f1_interval(labels: np.ndarray, first: np.ndarray, second: np.ndarray,
         second: int64 ``(n,)``, the second run's answers.
         classes: number of classes.
     """
-    kinds, counts = np.unique(np.stack([labels, first, second], axis=1), axis=0, return_counts=True)
-    drawn = resample(counts).astype(np.float64)
-    scores = []
-    for column in (1, 2):
-        cells = np.zeros((len(kinds), classes * classes))
-        cells[np.arange(len(kinds)), kinds[:, 0] * classes + kinds[:, column]] = 1
-        scores.append(macro_f1_of((drawn @ cells).reshape(-1, classes, classes)))
-    low, high = interval_95(scores[1] - scores[0])
+    before, after = resample_pair(labels, first, second, classes, BOOTSTRAP_SEED)
+    low, high = interval_95(macro_f1_of(after) - macro_f1_of(before))
     return 100 * low, 100 * high
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from edge.calibration import reliability
 from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import write_atomically
 from edge.statistics import paired_difference
-from train.calibration import fit_temperature, reliability, softmax, temperature_effect
+from train.calibration import fit_temperature, softmax, temperature_effect
 from train.datasets import Dataset
 from train.exposure import Exposure, exposure, grey_digests, is_own, supervision
 from train.mapping import as_colour, map_labels

@@ -1,7 +1,6 @@
 """Metrics of predictions: accuracy, macro and weighted F1, per-class table, confusion matrix, bootstrap intervals.
 
-The figures are scikit-learn's. Resampling n samples with replacement only changes how many fall into each cell of the
-confusion matrix, and those counts are multinomial: the bootstrap of an F1 draws them directly.
+The figures are scikit-learn's.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from edge.resampling import interval_95, resample
 from edge.statistics import bootstrap_interval
 from train.calibration import calibration_error
 
 BOOTSTRAP_SEED = 0
-BOOTSTRAP_ROUNDS = 2000
 
 
 def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
@@ -64,16 +63,6 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
     }
 
 
-def resample(counts: np.ndarray, seed: int = BOOTSTRAP_SEED, rounds: int = BOOTSTRAP_ROUNDS) -> np.ndarray:
-    """Return int64 ``(rounds, *counts.shape)``: the cells of a table of counts after resampling its samples.
-
-    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 5.6 (categories: a multinomial).
-    """
-    total = int(counts.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=rounds)
-    return np.asarray(drawn.reshape(rounds, *counts.shape))
-
-
 def macro_f1_of(confusions: np.ndarray) -> np.ndarray:
     """Return float64 ``(m,)``: the macro-F1 of confusion matrices ``(m, classes, classes)``, rows true.
 
@@ -83,12 +72,6 @@ def macro_f1_of(confusions: np.ndarray) -> np.ndarray:
     support = confusions.sum(axis=2)
     f1 = 2 * hits / np.maximum(support + confusions.sum(axis=1), 1)
     return np.asarray((f1 * (support > 0)).sum(axis=1) / (support > 0).sum(axis=1))
-
-
-def interval_95(values: np.ndarray) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile of bootstrap results ``(rounds,)``."""
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def class_table(summary: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`fer-edge benchmark latency`, `accuracy`, `pipeline`, `startup`: figures of this machine, and their records."""
+"""`fer-edge benchmark`: figures of this machine, and their records; `latency` and `accuracy` have their own modules."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, Literal
 import click
 
 from edge.cli import OneLineGroup, command_line, printable
+from edge.commands.accuracy import accuracy
 from edge.commands.latency import latency
 from edge.commands.options import model_option, progress, record_option, threads_option
 from edge.commands.records import heading, percentiles, stability
+from edge.commands.schema import schema
 
 
 @click.group(cls=OneLineGroup, short_help="Measure latency, accuracy, frames and start-up on this machine.")
@@ -17,35 +19,8 @@ def benchmark() -> None:
     """Measure latency, accuracy, whole frames and start-up on this machine; --record keeps the figures."""
 
 
-benchmark.add_command(latency)
-
-
-@benchmark.command(short_help="Measure the accuracy on labelled faces.")
-@model_option
-@threads_option
-@click.option(
-    "--data",
-    required=True,
-    metavar="PACK.npz|FOLDER",
-    help="A pack written by `python -m train pack`, or a folder with one sub-folder of cropped faces a class.",
-)
-@record_option
-def accuracy(model: str | None, threads: int, data: str, record: str | None) -> None:
-    """Measure the accuracy on labelled, already cropped faces: one inference a face, no test-time augmentation."""
-    from edge.benchmark import accuracy_record, read_data
-    from edge.interpreter import Classifier
-    from edge.modelfile import read_model
-    from edge.records import write_record
-
-    classifier = Classifier(read_model(model), threads)
-    with progress("reading") as tick:
-        pack = read_data(data, classifier, tick)
-    with progress("faces") as tick:
-        result = accuracy_record(classifier, pack, data, command_line(), tick)
-    if record is not None:
-        write_record(record, result)
-    click.echo(_accuracy_text(result))
-
+for _command in (latency, accuracy, schema):
+    benchmark.add_command(_command)
 
 _DETECTORS = click.Choice(["haar", "yunet", "blazeface"])
 
@@ -136,22 +111,4 @@ def _pipeline_text(result: dict[str, Any]) -> str:
         f"  neither detection nor inference: {share['share']:.1%} (95 % interval {low:.1%} to {high:.1%})",
         *stability(result),
     ]
-    return "\n".join(map(printable, lines))
-
-
-def _accuracy_text(result: dict[str, Any]) -> str:
-    low, high = result["accuracy_ci95"]
-    data = result["data"]
-    lines = [
-        heading(result),
-        f"  {data['name']} {data['part']}, {data['samples']:,} faces: accuracy {result['accuracy']:.2%} (95 % interval "
-        f"{low:.2%} to {high:.2%}), macro-F1 {result['macro_f1']:.4f}, weighted F1 {result['weighted_f1']:.4f}",
-        f"  {percentiles(result['latency_ms'])}",
-        f"  {'class':<10} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}",
-    ]
-    for name, score in result["per_class"].items():
-        lines.append(
-            f"  {name:<10} {score['precision']:>9.3f} {score['recall']:>7.3f} {score['f1']:>7.3f} "
-            f"{score['support']:>8,}"
-        )
     return "\n".join(map(printable, lines))

@@ -40,11 +40,15 @@ def int8_path(model_paths: dict[str, Path]) -> Path:
 
 @pytest.fixture
 def run() -> Run:
-    """Run `fer-edge` with arguments; stdout and stderr are kept apart."""
+    """Run `fer-edge` with arguments; stdout and stderr are kept apart. A record that it writes must fit its schema."""
     from edge.__main__ import cli
+    from tests.record_schema import check_record
 
     def invoke(*arguments: object, env: dict[str, str] | None = None) -> click.testing.Result:
         words = [str(argument) for argument in arguments]
-        return click.testing.CliRunner().invoke(cli, words, prog_name="fer-edge", env=env)
+        result = click.testing.CliRunner().invoke(cli, words, prog_name="fer-edge", env=env)
+        if "--record" in words and result.exit_code == 0:
+            check_record(Path(words[words.index("--record") + 1]))
+        return result
 
     return invoke

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contract import CropSpec
 from edge.errors import DataError, ImageError
-from edge.packs import read_folder, read_pack, write_pack
+from edge.packs import Pack, read_folder, read_pack, write_pack
 
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
 LABELS = np.array([0, 1, 1])
+CLASSES = ("x", "y")
 META = {"dataset": "fer2013", "part": "PrivateTest", "fingerprint": "sha256:1", "crop": "already cropped"}
 
 
@@ -116,21 +116,28 @@ def test_a_folder_a_class_is_read_in_order_at_one_size(tmp_path: Path) -> None:
     assert pack.meta["dataset"] == "d"
 
 
-def test_the_fingerprint_follows_the_pixels_and_the_labels(tmp_path: Path) -> None:
+def test_a_folders_fingerprint_follows_its_files_and_classes_not_the_size_that_is_asked_for(tmp_path: Path) -> None:
     for name, sides in (("a", {"x": [8], "y": [8, 8]}), ("b", {"x": [8], "y": [8, 8]}), ("c", {"x": [8, 8], "y": [8]})):
         write_folder(tmp_path / name, sides)
-    prints = [read_folder(tmp_path / name, ("x", "y"), 8, 8).meta["fingerprint"] for name in "abc"]
+    packs = [read_folder(tmp_path / name, ("x", "y"), side, side) for name, side in (("a", 8), ("b", 16), ("c", 8))]
+    prints = [pack.meta["fingerprint"] for pack in packs]
     assert prints[0] == prints[1] != prints[2]
+    assert prints[0] == f"sha256:{packs[0].content_sha256}"
+    write_folder(tmp_path / "d", {"x": [8], "y": [8, 9]})
+    assert read_folder(tmp_path / "d", ("x", "y"), 8, 8).meta["fingerprint"] != prints[0]
 
 
-def test_a_folder_goes_by_way_of_the_training_resolution_where_asked(tmp_path: Path) -> None:
-    (tmp_path / "d" / "x").mkdir(parents=True)
-    stripes = np.zeros((32, 32), np.uint8)
-    stripes[:, ::2] = 255
-    cv2.imwrite(str(tmp_path / "d" / "x" / "0.png"), stripes)
-    sharp = read_folder(tmp_path / "d", ("x", "y"), 32, 32)
-    soft = read_folder(tmp_path / "d", ("x", "y"), 32, 32, CropSpec(side_scale=1.0, resolution_px=16))
-    assert sharp.images.std() > 100 > soft.images.std()
+def test_a_packs_content_is_its_pixels_and_classes_whatever_its_meta_claims() -> None:
+    pack = Pack(IMAGES, LABELS, CLASSES, META)
+    darker, other = IMAGES.copy(), LABELS.copy()
+    darker[0, 0, 0] ^= 1
+    other[0] = 1 - other[0]
+    assert Pack(IMAGES, LABELS, CLASSES, {**META, "part": "x"}).content_sha256 == pack.content_sha256
+    assert Pack(darker, LABELS, CLASSES, META).content_sha256 != pack.content_sha256
+    assert Pack(IMAGES, other, CLASSES, META).content_sha256 != pack.content_sha256
+    reordered = tuple(reversed(CLASSES))
+    same = np.array([reordered.index(CLASSES[label]) for label in LABELS])
+    assert Pack(IMAGES, same, reordered, META).content_sha256 == pack.content_sha256
 
 
 def test_a_sub_folder_that_is_no_class_is_refused_not_guessed(tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     _write_fer2013(folder / "fer2013.csv")
     _write_weights(folder / "weights.npz")
     (folder / "results").mkdir()
+    (folder / "benchmarks").mkdir()
+    (folder / "benchmarks" / "results").symlink_to(folder / "results")  # where this project keeps its own
     # The reader's own: the project's holds the card of the shipped model, whose records are not here.
     (folder / "README.md").write_text(f"# Mine\n\n{BEGIN}\n{END}\n", encoding="utf-8")
     yield Walk(folder)
@@ -183,6 +185,17 @@ def test_the_records_of_the_chain_name_the_files_that_ran(walk: Walk) -> None:
     assert latency["against"]["sha256"] == sha256_of(walk.folder / "exports" / "lite0-float32.tflite")
     assert len(accuracy["correct"]) == 28
     assert len(latency["ratios"]) == 3
+    assert accuracy["reference"]["model"]["sha256"] == latency["against"]["sha256"]
+
+
+def test_the_records_of_the_chain_fit_their_schema(walk: Walk) -> None:
+    from tests.record_schema import check_record
+
+    walk.run(own_commands()[-1])
+    paths = sorted((walk.folder / "results").glob("*.json"))
+    assert {path.stem for path in paths} == {"float32", "accuracy", "latency"}
+    for path in paths:
+        check_record(path)
 
 
 def test_json_of_the_readmes_folder_of_photographs_is_one_object_a_picture(walk: Walk) -> None:

@@ -1,16 +1,14 @@
-"""Temperature, calibration error and reliability bins against numbers worked out by hand and scikit-learn's."""
+"""Temperature and calibration error against numbers worked out by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.calibration import calibration_curve
 
 from train.calibration import (
     calibration_error,
     fit_temperature,
     negative_log_likelihood,
-    reliability,
     softmax,
     temperature_effect,
 )
@@ -38,31 +36,6 @@ def test_likelihood_and_calibration_error_of_two_pictures() -> None:
 def test_no_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="expected labelled pictures to fit the temperature"):
         fit_temperature(np.zeros((0, 7), np.float32), np.zeros(0, np.int64))
-    with pytest.raises(ValueError, match="expected labelled samples to measure calibration; got none"):
-        reliability(np.zeros((0, 7)), np.zeros(0, np.int64))
-
-
-def test_bins_hold_their_samples_mean_confidence_and_accuracy() -> None:
-    # bins of 1/15: 0.60 falls into the tenth (0.6-0.667), 0.62 too, 0.95 and 1.0 into the last
-    probabilities = np.array([[0.61, 0.39], [0.38, 0.62], [0.95, 0.05], [1.0, 0.0]])
-    found = reliability(probabilities, np.array([0, 0, 0, 0]))
-    assert found.count.tolist() == [0] * 9 + [2, 0, 0, 0, 0, 2]
-    assert found.confidence[[9, 14]] == pytest.approx([0.615, 0.975])
-    assert found.accuracy[[9, 14]].tolist() == [0.5, 1.0]
-    assert found.error == pytest.approx((2 * 0.115 + 2 * 0.025) / 4)
-    assert found.to_json()["count"] == found.count.tolist()
-
-
-def test_bins_are_scikit_learns_calibration_curve() -> None:
-    generator = np.random.default_rng(0)
-    probabilities = softmax(generator.normal(size=(400, 7), scale=2))
-    labels = generator.integers(0, 7, 400)
-    found = reliability(probabilities, labels)
-    right = probabilities.argmax(axis=1) == labels
-    accuracy, confidence = calibration_curve(right, probabilities.max(axis=1), n_bins=15, strategy="uniform")
-    used = found.count > 0
-    assert found.accuracy[used] == pytest.approx(accuracy)
-    assert found.confidence[used] == pytest.approx(confidence)
 
 
 def test_temperature_changes_no_answer_and_stays_within_its_limits() -> None:

@@ -13,7 +13,7 @@ from tests.train.conftest import tiny_model
 from train.augment import warp
 from train.datasets import Dataset
 from train.evaluate import as_colour, map_labels
-from train.metrics import class_table, macro_f1_of, resample, summarize
+from train.metrics import class_table, macro_f1_of, summarize
 from train.predict import predict, predict_logits, predict_views, softmax, views
 
 
@@ -59,13 +59,6 @@ def test_macro_f1_of_a_confusion_matrix_is_scikit_learns_over_the_classes_with_s
     matrix = metrics.confusion_matrix(labels, answers, labels=range(5))
     expected = metrics.f1_score(labels, answers, average="macro", labels=range(4))
     assert macro_f1_of(matrix[None]) == pytest.approx([expected])
-
-
-def test_resampled_counts_keep_their_sum_and_scatter_as_a_share_does() -> None:
-    drawn = resample(np.array([[650, 0], [350, 0]]))
-    assert (drawn.sum(axis=(1, 2)) == 1000).all()
-    assert (drawn[:, :, 1] == 0).all()
-    assert drawn[:, 0, 0].std() == pytest.approx((1000 * 0.65 * 0.35) ** 0.5, rel=0.05)
 
 
 def test_views_of_tta_start_with_the_picture_itself() -> None:

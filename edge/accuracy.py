@@ -1,0 +1,157 @@
+"""Accuracy of a model on labelled faces, how sure it is, and the record of both. No printing here.
+
+One inference a face, no test-time augmentation. Intervals are 95 % bootstrap intervals; what they leave out is that the
+faces of another place or camera differ from these.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge import calibration, statistics
+from edge.agreement import comparison, read_reference
+from edge.benchmark import BOOTSTRAP_SEED, common, encode_classes, percentiles
+from edge.errors import DataError
+from edge.interpreter import Classifier
+from edge.packs import Pack, read_folder, read_pack
+from edge.preprocess import fit_face
+from edge.resampling import macro_f1_interval
+from edge.system.conditions import conditions, ended
+from edge.system.machine import Machine
+
+Tick = Callable[[int, int], None]  # (done, in all)
+
+
+def read_data(path: str, classifier: Classifier, tick: Tick | None = None) -> Pack:
+    """Return the labelled faces of a pack file or of a folder with one sub-folder a class.
+
+    A folder's pictures come at the side that the training pictures had, where the contract names one, else in the
+    model's size: scoring brings the faces of both kinds into that size by the same steps.
+
+    Raises:
+        DataError: neither, or damaged.
+        ImageError: a picture of the folder cannot be read.
+    """
+    if not os.path.isdir(path):
+        return read_pack(path)
+    contract = classifier.model.contract
+    height = contract.crop.resolution_px or contract.input.height
+    width = contract.crop.resolution_px or contract.input.width
+    return read_folder(path, classifier.labels, height, width, tick)
+
+
+def accuracy_record(
+    classifier: Classifier,
+    pack: Pack,
+    file: str,
+    command: Sequence[str],
+    reference: str | None = None,
+    tick: Tick | None = None,
+    machine: Machine | None = None,
+) -> dict[str, Any]:
+    """Return the accuracy record of a model on a pack.
+
+    Args:
+        classifier: the model.
+        pack: labelled faces; its classes must be among the model's labels.
+        file: where the pack came from.
+        command: the words of the running command.
+        reference: path of an accuracy record on the same faces, to compare with.
+        tick: called with (faces done, faces in all).
+        machine: where facts are read; None: this machine.
+
+    Raises:
+        DataError: the pack has a class that the model does not know, or the reference is of other faces.
+    """
+    labels = classifier.labels
+    strangers = [name for name in pack.classes if name not in labels]
+    if strangers:
+        raise DataError(
+            f"{file}: expected classes among the model's ({', '.join(labels)}); got {', '.join(strangers)}; use a "
+            "model with these labels"
+        )
+    truth = np.array([labels.index(name) for name in pack.classes])[pack.labels]
+    data = _data_block(pack, file)
+    other = None if reference is None else read_reference(reference, data, labels, truth)
+    where = Machine() if machine is None else machine
+    before = conditions(where)
+    probabilities, samples = _scored(classifier, pack, tick)
+    course = ended(where, before)
+    predicted = probabilities.argmax(axis=1)
+    record = {
+        **common("accuracy", classifier, command, course, where),
+        "data": data,
+        "labels": list(labels),
+        **_figures(truth, predicted, labels),
+        "calibration": calibration_block(probabilities, truth),
+        "predictions": encode_classes(predicted),
+        "truth": encode_classes(truth),
+        "correct": encode_classes((predicted == truth).astype(np.int64)),
+        "latency_ms": percentiles(samples),
+    }
+    return record if other is None else {**record, "reference": comparison(other, predicted, truth, labels)}
+
+
+def calibration_block(probabilities: npt.NDArray[np.floating], truth: npt.NDArray[np.integer]) -> dict[str, Any]:
+    """Return the record's block on (n, classes) probabilities and the (n,) true classes.
+
+    `ece`, `nll` (nats) and their intervals; `floor`: what a smaller probability of the true class counts as in `nll`,
+    and `floored`, how many were smaller; `bins` of the highest probability, for a reliability plot.
+    """
+    bins, losses = calibration.reliability(probabilities, truth), calibration.losses(probabilities, truth)
+    of_truth = probabilities[np.arange(len(truth)), truth]
+    return {
+        "ece": bins.error,
+        "ece_ci95": list(calibration.error_interval(probabilities, truth, BOOTSTRAP_SEED)),
+        "bins": bins.to_json(),
+        "nll": float(losses.mean()),
+        "nll_ci95": list(statistics.bootstrap_interval(losses, BOOTSTRAP_SEED)),
+        "floor": calibration.PROBABILITY_FLOOR,
+        "floored": int((of_truth < calibration.PROBABILITY_FLOOR).sum()),
+    }
+
+
+def _figures(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
+    confusion = statistics.confusion_matrix(truth, predicted, len(labels))
+    return {
+        "accuracy": statistics.accuracy(confusion),
+        "accuracy_ci95": list(statistics.bootstrap_interval(truth == predicted, BOOTSTRAP_SEED)),
+        "macro_f1": statistics.macro_f1(confusion),
+        "macro_f1_ci95": list(macro_f1_interval(confusion, BOOTSTRAP_SEED)),
+        "weighted_f1": statistics.weighted_f1(confusion),
+        "per_class": statistics.per_class(confusion, labels),
+        "confusion": confusion.tolist(),
+    }
+
+
+def _data_block(pack: Pack, file: str) -> dict[str, Any]:
+    return {
+        "name": str(pack.meta["dataset"]),
+        "part": str(pack.meta["part"]),
+        "fingerprint": str(pack.meta["fingerprint"]),
+        "content_sha256": pack.content_sha256,
+        "samples": len(pack),
+        "file": file,
+    }
+
+
+def _scored(classifier: Classifier, pack: Pack, tick: Tick | None) -> tuple[npt.NDArray[np.float32], list[float]]:
+    """Return the (n, classes) probabilities and the milliseconds of each inference."""
+    contract = classifier.model.contract
+    probabilities = np.empty((len(pack), len(classifier.labels)), np.float32)
+    samples = []
+    for i, image in enumerate(pack.images):
+        face = fit_face(image, contract.crop, contract.input.height, contract.input.width)[np.newaxis]
+        start = time.perf_counter_ns()
+        raw = classifier.infer(face)
+        samples.append((time.perf_counter_ns() - start) / 1e6)
+        probabilities[i] = classifier.dequantized(raw)
+        if tick is not None:
+            tick(i + 1, len(pack))
+    return probabilities, samples

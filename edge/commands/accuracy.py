@@ -1,0 +1,97 @@
+"""`fer-edge benchmark accuracy`: how often a model is right, how sure it is, and how it differs from a reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edge.cli import command_line, printable
+from edge.commands.options import model_option, progress, record_option, threads_option
+from edge.commands.records import heading, percentiles
+
+
+@click.command(short_help="Measure the accuracy on labelled faces.")
+@model_option
+@threads_option
+@click.option(
+    "--data",
+    required=True,
+    metavar="PACK.npz|FOLDER",
+    help="A pack written by `python -m train pack`, or a folder with one sub-folder of cropped faces a class.",
+)
+@click.option(
+    "--reference", metavar="RECORD.json", help="An accuracy record on the same faces, say of the float32 file."
+)
+@record_option
+def accuracy(model: str | None, threads: int, data: str, reference: str | None, record: str | None) -> None:
+    """Measure the accuracy on labelled, already cropped faces: one inference a face, no test-time augmentation.
+
+    Intervals are 95 % bootstrap intervals. With --reference, both models are compared face by face: how often they
+    agree, and what changes, in all and by class.
+    """
+    from edge.accuracy import accuracy_record, read_data
+    from edge.interpreter import Classifier
+    from edge.modelfile import read_model
+    from edge.records import write_record
+    from edge.system.machine import this_machine
+
+    classifier = Classifier(read_model(model), threads)
+    with progress("reading") as tick:
+        pack = read_data(data, classifier, tick)
+    with progress("faces") as tick:
+        result = accuracy_record(classifier, pack, data, command_line(), reference, tick, this_machine())
+    if record is not None:
+        write_record(record, result)
+    click.echo("\n".join(map(printable, [*_lines(result), *_reference_lines(result)])))
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    data, sure = result["data"], result["calibration"]
+    floored = f"; {sure['floored']:,} below the floor of {sure['floor']:.4f}" if sure["floored"] else ""
+    lines = [
+        heading(result),
+        f"  {data['name']} {data['part']}, {data['samples']:,} faces: accuracy {result['accuracy']:.2%} "
+        f"{_interval(result['accuracy_ci95'], '.2%')}",
+        f"  macro-F1 {result['macro_f1']:.4f} {_interval(result['macro_f1_ci95'], '.4f')}, "
+        f"weighted F1 {result['weighted_f1']:.4f}",
+        f"  ECE {sure['ece']:.4f} {_interval(sure['ece_ci95'], '.4f')}, "
+        f"NLL {sure['nll']:.4f} {_interval(sure['nll_ci95'], '.4f')}{floored}",
+        f"  {percentiles(result['latency_ms'])}",
+        f"  {'class':<10} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}",
+    ]
+    for name, score in result["per_class"].items():
+        lines.append(
+            f"  {name:<10} {score['precision']:>9.3f} {score['recall']:>7.3f} {score['f1']:>7.3f} "
+            f"{score['support']:>8,}"
+        )
+    return lines
+
+
+def _reference_lines(result: dict[str, Any]) -> list[str]:
+    if "reference" not in result:
+        return []
+    other = result["reference"]
+    lines = [
+        f"against {other['model']['name']} ({other['model']['recipe']}) in {other['file']}, in points; a minus: worse",
+        f"  the same answer on {other['agreement']:.2%} {_interval(other['agreement_ci95'], '.2%')}",
+        f"  accuracy {other['difference_points']:+.2f} {_interval(other['difference_ci95'], '+.2f')}, "
+        f"McNemar p = {other['p_value']:.2g} ({other['only_this']:,} faces right here only, "
+        f"{other['only_reference']:,} there only)",
+        f"  macro-F1 {other['macro_f1_difference_points']:+.2f} {_interval(other['macro_f1_difference_ci95'], '+.2f')}",
+        f"  {'class':<10} {'agreement':>9} {'recall':>7} {'95 % interval':>17} {'F1':>7} {'support':>8}",
+    ]
+    for name, change in other["per_class"].items():
+        if not change["support"]:
+            continue
+        low, high = change["recall_change_ci95"]
+        lines.append(
+            f"  {name:<10} {change['agreement']:>9.1%} {change['recall_change_points']:>+7.2f} "
+            f"{f'{low:+.2f} to {high:+.2f}':>17} {change['f1_change_points']:>+7.2f} {change['support']:>8,}"
+        )
+    return lines
+
+
+def _interval(bounds: list[float], form: str) -> str:
+    low, high = bounds
+    return f"(95 % interval {low:{form}} to {high:{form}})"

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import accuracy
+from edge.contract import CropSpec
+from edge.errors import DataError
+from edge.files import sha256_of
+from edge.interpreter import Classifier
+from edge.labels import EMOTIONS
+from edge.modelfile import parse_model, read_model
+from edge.packs import Pack, read_pack, write_pack
+from edge.preprocess import fit_face
+from edge.records import read_record
+from tests.edge import models
+from tests.edge.conftest import Run
+
+META = {"dataset": "colours", "part": "test", "fingerprint": "sha256:2"}
+# Ten faces, eight of them called right: a red one is labelled fear and a blue one happy.
+COLOURS = [models.RED] * 3 + [models.GREEN] * 3 + [models.BLUE] * 3 + [models.GREY]
+TRUTH = ["angry", "angry", "fear", "happy", "happy", "happy", "sad", "sad", "happy", "neutral"]
+
+
+@pytest.fixture
+def pack_path(tmp_path: Path) -> Path:
+    images = np.stack([models.face(colour, side=24) for colour in COLOURS])
+    classes = ("fear", *(name for name in EMOTIONS if name != "fear"))  # not the model's order
+    write_pack(tmp_path / "p.npz", images, np.array([classes.index(name) for name in TRUTH]), classes, META)
+    return tmp_path / "p.npz"
+
+
+def classifier(path: Path) -> Classifier:
+    return Classifier(read_model(path), 1)
+
+
+@pytest.mark.parametrize("recipe", ["float32", "qat-int8"])
+def test_the_accuracy_record_counts_what_is_right(
+    recipe: str, model_paths: dict[str, Path], pack_path: Path, run: Run, tmp_path: Path
+) -> None:
+    words = ("benchmark", "accuracy", "--model", model_paths[recipe], "--data", pack_path)
+    result = run(*words, "--record", tmp_path / "a.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    record = read_record(tmp_path / "a.json")
+    assert record["accuracy"] == 0.8
+    assert record["accuracy_ci95"][0] < 0.8 < record["accuracy_ci95"][1] <= 1
+    assert record["predictions"] == "0003334446"
+    assert record["truth"] == "0023334436"
+    assert record["correct"] == "1101111101"
+    assert record["per_class"]["angry"] == {
+        "precision": pytest.approx(2 / 3), "recall": 1.0, "f1": pytest.approx(0.8), "support": 2,
+    }  # fmt: skip
+    assert np.trace(record["confusion"]) == 8 and record["confusion"][2][0] == 1
+    assert record["data"] == {
+        "name": "colours", "part": "test", "fingerprint": "sha256:2", "samples": 10, "file": str(pack_path),
+        "content_sha256": read_pack(pack_path).content_sha256,
+    }  # fmt: skip
+    assert {"board", "features", "governor", "throttled", "temperature_after_c"} <= set(record["machine"])
+    assert record["xnnpack"]["partitions"] >= 1
+    assert record["model"]["sha256"] == sha256_of(model_paths[recipe])
+    assert record["command"] == ["fer-edge", *map(str, words), "--record", str(tmp_path / "a.json")]
+    assert record["macro_f1"] == pytest.approx((0.8 + 0 + 6 / 7 + 0.8 + 1) / 5)
+    low, high = record["macro_f1_ci95"]
+    assert low < record["macro_f1"] < high
+    assert "accuracy 80.00% (95 % interval " in result.stdout
+    sure = record["calibration"]
+    assert f"ECE {sure['ece']:.4f} (95 % interval " in result.stdout
+    assert f"NLL {sure['nll']:.4f} (95 % interval " in result.stdout
+    assert "2 below the floor of 0.0020" in result.stdout
+
+
+def test_a_folder_a_class_gives_what_the_pack_gives(int8_path: Path, pack_path: Path, run: Run, tmp_path: Path) -> None:
+    for i, (colour, name) in enumerate(zip(COLOURS, TRUTH, strict=True)):
+        (tmp_path / "faces" / name).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "faces" / name / f"{i}.png"), models.face(colour, 24)[:, :, ::-1])
+    records = []
+    for name, data in (("pack", pack_path), ("folder", tmp_path / "faces")):
+        target = tmp_path / f"{name}.json"
+        result = run("benchmark", "accuracy", "--model", int8_path, "--data", data, "--record", target)
+        assert result.exit_code == 0, result.stderr
+        records.append(read_record(target))
+    assert records[0]["confusion"] == records[1]["confusion"]
+    assert records[1]["data"]["name"] == "faces"
+
+
+def test_a_pack_behind_a_closed_folder_is_refused_in_a_line(
+    int8_path: Path, pack_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = os.stat
+
+    def refuses(path: str | Path, **options: bool) -> os.stat_result:
+        if str(path) == str(pack_path):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    one = classifier(int8_path)
+    monkeypatch.setattr(os, "stat", refuses)  # tests may run as root, whom no permission stops
+    monkeypatch.setattr(Path, "open", lambda path, *_: refuses(path))
+    with pytest.raises(DataError, match=r"expected a readable pack \(\.npz\); got: Permission denied; write it"):
+        accuracy.read_data(str(pack_path), one)
+
+
+def test_a_grey_pack_is_repeated_into_rgb(int8_path: Path) -> None:
+    images = np.full((2, 48, 48), 128, np.uint8)
+    pack = Pack(images, np.array([1, 0]), ("sad", "neutral"), META)
+    assert accuracy.accuracy_record(classifier(int8_path), pack, "p", [])["accuracy"] == 0.5
+
+
+def test_classes_that_the_model_does_not_know_are_refused(int8_path: Path) -> None:
+    pack = Pack(np.zeros((1, 8, 8), np.uint8), np.array([0]), ("contempt", "sad"), META)
+    with pytest.raises(DataError, match=r"expected classes among the model's \(angry, .*\); got contempt"):
+        accuracy.accuracy_record(classifier(int8_path), pack, "p.npz", [])
+
+
+def test_a_folders_faces_come_to_the_model_as_a_packs_do(
+    networks: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Trained at 16 pixels, run at 32: each picture goes by way of 16 once, not 16, 32, 16, 32.
+    contract = dataclasses.replace(models.CONTRACT, crop=CropSpec(side_scale=1.0, resolution_px=16))
+    one = Classifier(parse_model(models.packed(networks["qat-int8"], contract)), 1)
+    noise = np.random.default_rng(0).integers(0, 256, (2, 48, 48), dtype=np.uint8)
+    (tmp_path / "faces" / "sad").mkdir(parents=True)
+    for i, picture in enumerate(noise):
+        cv2.imwrite(str(tmp_path / "faces" / "sad" / f"{i}.png"), picture)
+    write_pack(tmp_path / "p.npz", noise, np.array([0, 0]), ("sad", "happy"), META)
+    met: list[np.ndarray] = []
+    infer = Classifier.infer
+
+    def meet(own: Classifier, face: np.ndarray) -> np.ndarray:
+        met.append(face)
+        return infer(own, face)
+
+    monkeypatch.setattr(Classifier, "infer", meet)
+    for name in ("p.npz", "faces"):
+        accuracy.accuracy_record(one, accuracy.read_data(str(tmp_path / name), one), name, ["x"])
+    assert met[0].std() > 10
+    assert np.array_equal(met[0], met[2]) and np.array_equal(met[1], met[3])
+
+
+def test_calibration_worked_out_by_hand() -> None:
+    # In bins of 1/15: two at 0.9 (one right), one at 0.5 (right), one at 0.6 (wrong, and its class has a 0).
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.9, 0.1, 0.0], [0.25, 0.5, 0.25], [0.6, 0.4, 0.0]])
+    block = accuracy.calibration_block(probabilities, np.array([0, 1, 1, 2]))
+    assert block["ece"] == pytest.approx((2 * abs(0.5 - 0.9) + 0.5 + 0.6) / 4)
+    assert block["nll"] == pytest.approx(-(np.log(0.9) + np.log(0.1) + np.log(0.5) + np.log(1 / 512)) / 4)
+    assert (block["floor"], block["floored"]) == (1 / 512, 1)
+    assert len(block["bins"]["count"]) == 15 and sum(block["bins"]["count"]) == 4
+    assert block["bins"]["count"][13] == 2 and block["bins"]["accuracy"][13] == 0.5
+    assert block["nll_ci95"][0] < block["nll"] < block["nll_ci95"][1]
+
+
+@pytest.mark.parametrize("recipe", ["float32", "qat-int8"])
+def test_the_record_has_the_calibration_of_the_models_own_probabilities(
+    recipe: str, model_paths: dict[str, Path], pack_path: Path
+) -> None:
+    one = classifier(model_paths[recipe])
+    pack = read_pack(pack_path)
+    record = accuracy.accuracy_record(one, pack, "p.npz", ["x"])
+    faces = np.stack([fit_face(image, one.model.contract.crop, models.SIDE, models.SIDE) for image in pack.images])
+    probabilities = one.probabilities(faces)
+    truth = [EMOTIONS.index(name) for name in TRUTH]
+    sure = record["calibration"]
+    assert sure["bins"]["count"][14] == (probabilities.max(axis=1) >= 14 / 15).sum()
+    own = np.clip(probabilities[np.arange(10), truth], sure["floor"], 1)
+    assert sure["nll"] == pytest.approx(-np.log(own).mean(), rel=1e-6)
+    # Two confident mistakes: float32 gives the true class little, uint8 nothing at all; both count as half a step.
+    assert sure["floored"] == 2 and probabilities[[2, 8], [truth[2], truth[8]]].max() < 1 / 512
+    assert (probabilities[2, truth[2]] == 0) == (recipe == "qat-int8")
+
+
+def test_a_failed_benchmark_is_one_line_and_writes_no_record(run: Run, int8_path: Path, tmp_path: Path) -> None:
+    words = ("--model", int8_path, "--data", tmp_path / "none.npz", "--record", tmp_path / "r.json")
+    result = run("benchmark", "accuracy", *words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and "no such file" in result.stderr
+    assert not (tmp_path / "r.json").exists()
