@@ -1,0 +1,187 @@
+"""Accuracy against latency with the Pareto front: one plot and table for each machine, runtime, threads and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from benchmarks.plot import (
+    INK,
+    LONGEST_NAME,
+    MARKERS,
+    OTHER_MARKER,
+    Look,
+    log_ms_axis,
+    looks,
+    panels,
+    shortened,
+    svg,
+)
+from benchmarks.sections.parts import Grid, Line, Plot, Section, model_text, numbered, where
+from benchmarks.table import Row, Table, data_text, mark, size_text
+from benchmarks.tradeoff.front import pareto_front
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from benchmarks.measures import Accuracy, Latency
+
+_HEADINGS = (
+    "Model", "Recipe", "p50 ms", "p90 ms", "Accuracy", "95 % from", "95 % to", "Size", "On the front", "Machine",
+)  # fmt: skip
+_PLOT_NOTE = "point: median latency and accuracy; bars: to p90, and the 95 % interval; dashed: Pareto front"
+NOTE = (
+    "On the front: no other model of the same plot is at least as fast and as accurate and better in one, by the "
+    "measured values. Where intervals of accuracy overlap, the order of two models may be chance: see Drop in Results "
+    "for the paired test against float32."
+)
+_PANEL_INCHES = 3.4
+_LEGEND_LINE_INCHES = 0.22
+_NAMED_IN_FULL = 12
+"""Points up to which the legend names each; beyond it, colours stand for models and markers for recipes."""
+
+
+def section(table: Table) -> Section | None:
+    """Return the section; None when no row has both an accuracy and a latency."""
+    groups = panels(table.rows)
+    if not groups:
+        return None
+    titles = [_title(group) for group in groups]
+    look = looks(row.model.name for group in groups for row in group)
+    plots = tuple(
+        Plot(name, title, _PLOT_NOTE, _plot(group, look), group[0].setting.machine)
+        for name, title, group in zip(numbered("accuracy-latency", titles), titles, groups, strict=True)
+    )
+    grids = tuple(_grid(title, group) for title, group in zip(titles, groups, strict=True))
+    text = tuple(glance(title, group) for title, group in zip(titles, groups, strict=True))
+    return Section("accuracy-latency", "Accuracy against latency", plots, grids, text, NOTE)
+
+
+def front(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that no other beats in both accuracy and median latency, fastest first."""
+    return [rows[index] for index in pareto_front([_point(row) for row in rows])]
+
+
+def glance(title: str, rows: Sequence[Row]) -> str:
+    """Return one panel in two sentences: its fastest, most accurate and smallest model, and what is not shown."""
+    quick = min(rows, key=lambda row: _point(row)[0])
+    right = max(rows, key=lambda row: _point(row)[1])
+    small = min(rows, key=lambda row: row.model.size_bytes)
+    text = f"{title}: fastest {_said(quick)}; most accurate {_said(right)}; smallest {_said(small)}."
+    if quick is not right and _both(quick)[0].high >= _both(right)[0].low:
+        text += " The intervals of the fastest and the most accurate overlap: these figures do not tell them apart."
+    return text
+
+
+def _said(row: Row) -> str:
+    accuracy, latency = _both(row)
+    return (
+        f"{model_text(row)} ({latency.p50:.2f} ms{mark(latency.stability)}, {100 * accuracy.accuracy:.2f} %, "
+        f"{size_text(row.model.size_bytes)})"
+    )
+
+
+def _title(rows: Sequence[Row]) -> str:
+    return f"{data_text(_both(rows[0])[0].data)} on {where(rows[0].setting, rows[0].threads)}"
+
+
+def _both(row: Row) -> tuple[Accuracy, Latency]:
+    if row.accuracy is None or row.latency is None:
+        raise ValueError(f"expected rows with accuracy and latency; got {row.model.name} without one; use panels()")
+    return row.accuracy, row.latency
+
+
+def _point(row: Row) -> tuple[float, float]:
+    accuracy, latency = _both(row)
+    return latency.p50, accuracy.accuracy
+
+
+def _grid(title: str, rows: Sequence[Row]) -> Grid:
+    best = {id(row) for row in front(rows)}
+    ordered = sorted(rows, key=_point)
+    return Grid(title, _HEADINGS, tuple(Line(_cells(row, id(row) in best), row.setting.machine) for row in ordered))
+
+
+def _cells(row: Row, on_front: bool) -> tuple[str, ...]:
+    accuracy, latency = _both(row)
+    return (
+        row.model.name,
+        row.model.recipe,
+        f"{latency.p50:.3f}{mark(latency.stability)}",
+        f"{latency.p90:.3f}",
+        f"{100 * accuracy.accuracy:.2f} %",
+        f"{100 * accuracy.low:.2f} %",
+        f"{100 * accuracy.high:.2f} %",
+        size_text(row.model.size_bytes),
+        "yes" if on_front else "no",
+        row.setting.machine,
+    )
+
+
+def _plot(rows: Sequence[Row], look: dict[str, Look]) -> str:
+    def draw_one(axes: Sequence[Axes]) -> None:
+        draw(axes[0], rows, look)
+
+    legend_lines = -(-len(rows) // 2) if len(rows) <= _NAMED_IN_FULL else 6
+    return svg(draw_one, [_PANEL_INCHES + _LEGEND_LINE_INCHES * legend_lines])
+
+
+def draw(axes: Axes, rows: Sequence[Row], look: dict[str, Look]) -> None:
+    """Draw one panel: median latency (bar to p90) against accuracy, the front, and below it the names.
+
+    Args:
+        axes: a Matplotlib axes to draw on.
+        rows: rows with accuracy and latency of one setting and one part of a data set.
+        look: model name -> how it is drawn; the marker tells the recipe.
+
+    Raises:
+        ValueError: a row lacks its accuracy or its latency.
+    """
+    _draw_front(axes, rows)
+    for row in rows:
+        accuracy, latency = _both(row)
+        x, y, style = latency.p50, 100 * accuracy.accuracy, look[row.model.name]
+        axes.errorbar(
+            x, y, xerr=[[0.0], [latency.p90 - x]], yerr=[[y - 100 * accuracy.low], [100 * accuracy.high - y]],
+            fmt="none", color=style.colour, capsize=2, elinewidth=0.9, alpha=0.6,
+        )  # fmt: skip
+        axes.plot(
+            x, y, marker=MARKERS.get(row.model.recipe, OTHER_MARKER), markersize=7, color=style.colour,
+            markerfacecolor=style.face, linestyle="none", zorder=3,
+            label=shortened(model_text(row), LONGEST_NAME) + mark(latency.stability),
+        )  # fmt: skip
+    axes.set_xlabel("latency of one face, ms")
+    axes.set_ylabel("accuracy, %")
+    log_ms_axis(axes, [value for row in rows if row.latency for value in (row.latency.p50, row.latency.p90)])
+    axes.grid(alpha=0.25)
+    _legend(axes, rows, look)
+
+
+def _draw_front(axes: Axes, rows: Sequence[Row]) -> None:
+    points = [_point(row) for row in front(rows)]
+    slowest = max(latency.p90 for row in rows for latency in [_both(row)[1]])
+    steps = [*points, (slowest, points[-1][1])]
+    axes.step(
+        [x for x, _ in steps], [100 * y for _, y in steps], where="post", color=INK, linewidth=1.2, linestyle="--",
+        alpha=0.7, zorder=1, label="Pareto front",
+    )  # fmt: skip
+
+
+def _legend(axes: Axes, rows: Sequence[Row], look: dict[str, Look]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles, _ = axes.get_legend_handles_labels()
+    if len(rows) > _NAMED_IN_FULL:
+        names = dict.fromkeys(row.model.name for row in rows)
+        recipes = dict.fromkeys(row.model.recipe for row in rows)
+        handles = [
+            Line2D([], [], marker="o", linestyle="none", color=look[name].colour, markerfacecolor=look[name].face,
+                   label=shortened(name, LONGEST_NAME))
+            for name in names
+        ]  # fmt: skip
+        handles += [
+            Line2D([], [], marker=MARKERS.get(name, OTHER_MARKER), linestyle="none", color=INK, label=name)
+            for name in recipes
+        ]
+        handles.append(Line2D([], [], linestyle="--", color=INK, alpha=0.7, label="Pareto front"))
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
