@@ -115,9 +115,9 @@ def read_evidence(paths: Iterable[Path]) -> Evidence:
             pipelines.append(_pipeline(record))
         else:
             latencies.append(_latency(record, record))
-            if "against" in record.values:
-                ratios.append(_ratio(record))
-                latencies.append(_latency(record, record.block("against")))
+            for other, ratio in _others(record):
+                latencies.append(_latency(record, other))
+                ratios.append(_ratio(record, other, ratio))
     return Evidence(
         tuple(latencies), tuple(ratios), tuple(accuracies), tuple(conversions), tuple(pipelines), tuple(facts),
         tuple(others),
@@ -138,8 +138,15 @@ def _model(block: Fields) -> Model:
     )
 
 
+def _others(record: Fields) -> list[tuple[Fields, Fields]]:
+    """Return the models that took turns with the record's own, each with what holds its ratio and threads."""
+    if "against" in record.values:
+        return [(record.block("against"), record)]
+    return [(other, other) for other in record.blocks("others")]
+
+
 def _latency(record: Fields, source: Fields) -> Latency:
-    """Return the latency in `source`: the record itself, or its `against` block."""
+    """Return the latency in `source`: the record itself, or a model that took turns with its own."""
     times = source.block("latency_ms")
     p50, p90, p99 = times.number("p50"), times.number("p90"), times.number("p99")
     if not 0 < p50 <= p90 <= p99:
@@ -152,7 +159,7 @@ def _latency(record: Fields, source: Fields) -> Latency:
         created=record.text("created"),
         model=_model(source.block("model") if source is record else source),
         setting=setting_of(record),
-        threads=record.whole("threads"),
+        threads=(source if "threads" in source.values else record).whole("threads"),
         runs=runs,
         p50=p50,
         p90=p90,
@@ -164,12 +171,15 @@ def _latency(record: Fields, source: Fields) -> Latency:
         first_ms=source.maybe_number("first_inference_ms"),
         load_ms=source.maybe_number("load_ms"),
         peak_rss_mb=source.maybe_number("peak_rss_mb"),
+        partitions=partitions.whole("partitions", low=0) if (partitions := source.maybe_block("xnnpack")) else None,
         stability=stability_of(record),
     )
 
 
-def _ratio(record: Fields) -> Ratio:
-    ratio = record.block("ratio")
+def _ratio(record: Fields, other: Fields, source: Fields) -> Ratio:
+    """Return the ratio in `source` of the record's own model to `other`."""
+    ratio = source.block("ratio")
+    own_threads = record.whole("threads") if source is record else source.whole("own_threads")
     median = ratio.number("median")
     low, high = ratio.numbers("ci95", 2)
     if not 0 < low <= median <= high:
@@ -178,10 +188,11 @@ def _ratio(record: Fields) -> Ratio:
         path=record.path,
         created=record.text("created"),
         model=_model(record.block("model")),
-        against=_model(record.block("against")),
+        against=_model(other),
         setting=setting_of(record),
-        threads=record.whole("threads"),
-        pairs=record.whole("pairs"),
+        threads=own_threads,
+        against_threads=own_threads if source is record else source.whole("threads"),
+        pairs=record.whole("pairs" if source is record else "runs"),
         median=median,
         p10=ratio.number("p10"),
         p90=ratio.number("p90"),
@@ -205,6 +216,7 @@ def _accuracy(record: Fields) -> Accuracy:
     if not 0 <= low <= share <= high <= 1:
         raise record.fail("accuracy_ci95", f"an interval around the accuracy {share:g}")
     labels = record.texts("labels") if "labels" in record.values else ()
+    calibration = record.maybe_block("calibration")
     return Accuracy(
         path=record.path,
         created=record.text("created"),
@@ -221,9 +233,9 @@ def _accuracy(record: Fields) -> Accuracy:
         labels=labels,
         truth=_truth(record, samples),
         per_class=_per_class(record.block("per_class")),
-        ece=record.maybe_number("ece", high=1.0),
-        nll=record.maybe_number("nll"),
-        bins=_bins(record),
+        ece=calibration.number("ece", high=1.0) if calibration else None,
+        nll=calibration.number("nll") if calibration else None,
+        bins=_bins(calibration.block("bins")) if calibration else None,
     )
 
 
@@ -247,10 +259,7 @@ def _per_class(block: Fields) -> dict[str, Score]:
     }
 
 
-def _bins(record: Fields) -> Bins | None:
-    block = record.maybe_block("reliability")
-    if block is None:
-        return None
+def _bins(block: Fields) -> Bins:
     counts = block.values.get("count")
     if not isinstance(counts, list) or not counts or not all(type(each) is int and each >= 0 for each in counts):
         raise block.fail("count", "a list of whole numbers")

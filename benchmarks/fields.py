@@ -67,6 +67,13 @@ class Fields:
         """Return the object under `key`; None where there is none."""
         return None if self.values.get(key) is None else self.block(key)
 
+    def blocks(self, key: str) -> list[Fields]:
+        """Return a list of objects; empty where there is none."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise self.fail(key, "a list of objects")
+        return [Fields(self.path, f"{self.where}{key}.{index}.", each) for index, each in enumerate(value)]
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of texts, which may be empty."""
         value = self.values.get(key)

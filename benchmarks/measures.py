@@ -28,10 +28,11 @@ class Latency:
     Attributes:
         p50: median; `p90` and `p99` the percentiles, `maximum` the slowest.
         mad: median absolute deviation from the median; None in older records.
-        own: whether the record is about this model; else it was the other half of an interleaved pair.
+        own: whether the record is about this model; else it took turns with the one that the record is about.
         samples: each inference in the order of time; empty where the record keeps none.
         first_ms: the first inference after loading; `load_ms` the loading.
         peak_rss_mb: highest resident memory of the process, MB; None in older records.
+        partitions: pieces into which XNNPACK cut the graph; None in older records.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Latency:
     first_ms: float | None
     load_ms: float | None
     peak_rss_mb: float | None
+    partitions: int | None
     stability: Stability | None
 
 
@@ -59,6 +61,7 @@ class Ratio:
 
     Attributes:
         low: lower end of the 95 % interval of the median; `high` the upper end.
+        threads: of `model`; `against_threads` of the other, which differ where one model is held against itself.
     """
 
     path: Path
@@ -67,6 +70,7 @@ class Ratio:
     against: Model
     setting: Setting
     threads: int
+    against_threads: int
     pairs: int
     median: float
     p10: float

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,7 +88,9 @@ def build(evidence: Evidence) -> Table:
         evidence.latencies, lambda t: (t.model.sha256, t.setting, t.threads), lambda t: (t.own, t.created)
     )
     ratios = _newest(
-        evidence.ratios, lambda r: (r.model.sha256, r.against.sha256, r.setting, r.threads), lambda r: r.created
+        evidence.ratios,
+        lambda r: (r.model.sha256, r.against.sha256, r.setting, r.threads, r.against_threads),
+        lambda r: r.created,
     )
     pipelines = _newest(
         evidence.pipelines,
@@ -198,15 +200,35 @@ def _drop(accuracy: Accuracy, accuracies: Sequence[Accuracy]) -> Drop | None:
 
 
 def _speedup(latency: Latency, ratios: Sequence[Ratio]) -> Ratio | None:
-    """Return the comparison of this model with its own float32 file in the same setting; None if there is none."""
+    """Return the comparison of this model with its own float32 file in the same setting; None if there is none.
+
+    A record about the float32 file holds the ratio the other way round.
+    """
     found = [
         ratio
-        for ratio in ratios
+        for each in ratios
+        for ratio in (each, turned_round(each))
         if ratio.model.sha256 == latency.model.sha256
         and is_float_of(ratio.against, latency.model)
-        and (ratio.setting, ratio.threads) == (latency.setting, latency.threads)
+        and (ratio.setting, ratio.threads, ratio.against_threads) == (latency.setting, latency.threads, latency.threads)
     ]
     return max(found, key=lambda ratio: ratio.created) if found else None
+
+
+def turned_round(ratio: Ratio) -> Ratio:
+    """Return the same pairs with their ratios inverted: order statistics, so that their inverses change places."""
+    return replace(
+        ratio,
+        model=ratio.against,
+        against=ratio.model,
+        threads=ratio.against_threads,
+        against_threads=ratio.threads,
+        median=1 / ratio.median,
+        p10=1 / ratio.p90,
+        p90=1 / ratio.p10,
+        low=1 / ratio.high,
+        high=1 / ratio.low,
+    )
 
 
 def is_float_of(candidate: Model, model: Model) -> bool:

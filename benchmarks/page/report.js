@@ -36,7 +36,8 @@ function show(machine) {
   for (const part of parts) part.hidden = machine !== "" && part.dataset.machine !== "" && part.dataset.machine !== machine;
   for (const table of document.querySelectorAll(".table")) table.hidden = !table.querySelector("tbody tr:not([hidden])");
   for (const section of document.querySelectorAll("main section:not(.doubts)")) {
-    section.hidden = !section.querySelector("figure:not([hidden]), .table:not([hidden])");
+    const shown = section.querySelector("figure:not([hidden]), .table:not([hidden])");
+    section.hidden = section.querySelector("table") !== null && shown === null;
   }
   const rows = document.querySelectorAll("tbody tr:not([hidden])").length;
   status.textContent = machine === "" ? "All machines." : `Only ${machine}: ${rows} rows.`;

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 _HEADINGS = (
     "Model", "Recipe", "Runs", "min ms", "p50 ms", "p90 ms", "p99 ms", "max ms", "MAD ms", "First ms", "Load ms",
-    "Peak memory", "Verdict", "Threads", "Machine",
+    "Peak memory", "Partitions", "Verdict", "Threads", "Machine",
 )  # fmt: skip
 NOTE = (
-    "MAD: median absolute deviation from the median. First: the first inference after loading. Verdict: what the "
-    "benchmark says of its own run: fine, noisy or throttled (why: see Machines); a dash: the record does not say."
+    "MAD: median absolute deviation from the median. First: the first inference after loading. Partitions: pieces into "
+    "which XNNPACK cut the graph; 1 is best. Verdict: what the benchmark says of its own run: fine, noisy or throttled "
+    "(why: see Machines). A dash: the record does not say."
 )
 _PLOT_NOTE = "share of runs that took no longer; marks: p50 ○, p90 △, p99 ◇, max ×"
 _MARKS = ((50.0, "o"), (90.0, "^"), (99.0, "D"), (100.0, "x"))
@@ -64,6 +65,7 @@ def _line(latency: Latency) -> Line:
         _ms(latency.first_ms),
         _ms(latency.load_ms),
         f"{latency.peak_rss_mb:.1f} MB" if latency.peak_rss_mb is not None else MISSING,
+        str(latency.partitions) if latency.partitions is not None else MISSING,
         latency.stability.verdict if latency.stability else MISSING,
         str(latency.threads),
         latency.setting.machine,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.plot import (
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from benchmarks.measures import Accuracy, Latency
 
+_KEY, _TITLE = "accuracy-latency", "Accuracy against latency"
+NOTHING = "No model has both an accuracy and a latency record from one machine: there is nothing to draw."
 _HEADINGS = (
     "Model", "Recipe", "p50 ms", "p90 ms", "Accuracy", "95 % from", "95 % to", "Size", "On the front", "Machine",
 )  # fmt: skip
@@ -42,19 +44,27 @@ _NAMED_IN_FULL = 12
 
 
 def section(table: Table) -> Section | None:
-    """Return the section; None when no row has both an accuracy and a latency."""
+    """Return the section, which says so when no row has both an accuracy and a latency; None without rows."""
     groups = panels(table.rows)
     if not groups:
-        return None
+        return Section(_KEY, _TITLE, text=(NOTHING,)) if table.rows else None
     titles = [_title(group) for group in groups]
-    look = looks(row.model.name for group in groups for row in group)
+    look = look_of(row for group in groups for row in group)
     plots = tuple(
         Plot(name, title, _PLOT_NOTE, _plot(group, look), group[0].setting.machine)
-        for name, title, group in zip(numbered("accuracy-latency", titles), titles, groups, strict=True)
+        for name, title, group in zip(numbered(_KEY, titles), titles, groups, strict=True)
     )
     grids = tuple(_grid(title, group) for title, group in zip(titles, groups, strict=True))
     text = tuple(glance(title, group) for title, group in zip(titles, groups, strict=True))
-    return Section("accuracy-latency", "Accuracy against latency", plots, grids, text, NOTE)
+    return Section(_KEY, _TITLE, plots, grids, text, NOTE)
+
+
+def look_of(rows: Iterable[Row]) -> dict[tuple[str, str], Look]:
+    """Return how each model and recipe is drawn: a colour a model, or a recipe where there is one model only."""
+    models = [row.model for row in rows]
+    one = len({model.name for model in models}) == 1
+    look = looks(model.recipe if one else model.name for model in models)
+    return {(model.name, model.recipe): look[model.recipe if one else model.name] for model in models}
 
 
 def front(rows: Sequence[Row]) -> list[Row]:
@@ -118,7 +128,7 @@ def _cells(row: Row, on_front: bool) -> tuple[str, ...]:
     )
 
 
-def _plot(rows: Sequence[Row], look: dict[str, Look]) -> str:
+def _plot(rows: Sequence[Row], look: Mapping[tuple[str, str], Look]) -> str:
     def draw_one(axes: Sequence[Axes]) -> None:
         draw(axes[0], rows, look)
 
@@ -126,13 +136,13 @@ def _plot(rows: Sequence[Row], look: dict[str, Look]) -> str:
     return svg(draw_one, [_PANEL_INCHES + _LEGEND_LINE_INCHES * legend_lines])
 
 
-def draw(axes: Axes, rows: Sequence[Row], look: dict[str, Look]) -> None:
+def draw(axes: Axes, rows: Sequence[Row], look: Mapping[tuple[str, str], Look]) -> None:
     """Draw one panel: median latency (bar to p90) against accuracy, the front, and below it the names.
 
     Args:
         axes: a Matplotlib axes to draw on.
         rows: rows with accuracy and latency of one setting and one part of a data set.
-        look: model name -> how it is drawn; the marker tells the recipe.
+        look: from `look_of`; the marker tells the recipe.
 
     Raises:
         ValueError: a row lacks its accuracy or its latency.
@@ -140,7 +150,7 @@ def draw(axes: Axes, rows: Sequence[Row], look: dict[str, Look]) -> None:
     _draw_front(axes, rows)
     for row in rows:
         accuracy, latency = _both(row)
-        x, y, style = latency.p50, 100 * accuracy.accuracy, look[row.model.name]
+        x, y, style = latency.p50, 100 * accuracy.accuracy, look[row.model.name, row.model.recipe]
         axes.errorbar(
             x, y, xerr=[[0.0], [latency.p90 - x]], yerr=[[y - 100 * accuracy.low], [100 * accuracy.high - y]],
             fmt="none", color=style.colour, capsize=2, elinewidth=0.9, alpha=0.6,
@@ -167,17 +177,17 @@ def _draw_front(axes: Axes, rows: Sequence[Row]) -> None:
     )  # fmt: skip
 
 
-def _legend(axes: Axes, rows: Sequence[Row], look: dict[str, Look]) -> None:
+def _legend(axes: Axes, rows: Sequence[Row], look: Mapping[tuple[str, str], Look]) -> None:
     from matplotlib.lines import Line2D
 
     handles, _ = axes.get_legend_handles_labels()
     if len(rows) > _NAMED_IN_FULL:
-        names = dict.fromkeys(row.model.name for row in rows)
+        names = {row.model.name: look[row.model.name, row.model.recipe] for row in rows}
         recipes = dict.fromkeys(row.model.recipe for row in rows)
         handles = [
-            Line2D([], [], marker="o", linestyle="none", color=look[name].colour, markerfacecolor=look[name].face,
+            Line2D([], [], marker="o", linestyle="none", color=style.colour, markerfacecolor=style.face,
                    label=shortened(name, LONGEST_NAME))
-            for name in names
+            for name, style in names.items()
         ]  # fmt: skip
         handles += [
             Line2D([], [], marker=MARKERS.get(name, OTHER_MARKER), linestyle="none", color=INK, label=name)

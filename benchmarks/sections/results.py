@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.measures import Conversion, Ratio
-from benchmarks.sections.parts import Grid, Line, Section
+from benchmarks.measures import Conversion, Model, Ratio
+from benchmarks.sections.parts import Grid, Line, Section, threads_text
 from benchmarks.table import HEADINGS, MISSING, Table, size_text
 
 NOTES = (
@@ -45,7 +45,7 @@ def sections(table: Table) -> list[Section]:
 
 
 _PAIR_NOTE = (
-    "Both files took turns on one machine; a ratio is the time of the second over that of the first within one pair. "
+    "Both took turns on one machine; a ratio is the time of the second over that of the first within one round. "
     "Figures of two machines are never divided by each other."
 )
 
@@ -57,17 +57,23 @@ def _order(ratio: Ratio) -> tuple[object, ...]:
 def _pair(ratio: Ratio) -> Line:
     return Line(
         (
-            f"{ratio.model.name} {ratio.model.recipe}",
-            f"{ratio.against.name} {ratio.against.recipe}",
+            _participant(ratio.model, ratio.threads, ratio),
+            _participant(ratio.against, ratio.against_threads, ratio),
             f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f})",
             f"{ratio.p10:.2f} to {ratio.p90:.2f}",
             str(ratio.pairs),
-            str(ratio.threads),
+            str(ratio.threads) if ratio.threads == ratio.against_threads else MISSING,
             ratio.setting.runtime,
             ratio.setting.machine,
         ),
         ratio.setting.machine,
     )
+
+
+def _participant(model: Model, threads: int, ratio: Ratio) -> str:
+    """Return a model's name, with its threads where the two of a ratio differ in them."""
+    differ = ratio.threads != ratio.against_threads
+    return f"{model.name} {model.recipe}" + (f", {threads_text(threads)}" if differ else "")
 
 
 def _conversion(conversion: Conversion) -> tuple[str, ...]:
