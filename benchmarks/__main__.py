@@ -114,18 +114,17 @@ def _print(table: Table) -> None:
 
     from benchmarks.table import HEADINGS
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_OF_A_PIPE)
+    width = None if Console().is_terminal else _WIDTH_OF_A_PIPE
+    console = Console(width=width, markup=False, emoji=False, highlight=False)  # names are texts, whatever is in them
     if not table.rows:
-        console.print("no accuracy or latency record among them", markup=False)
+        console.print("no accuracy or latency record among them")
         return
     columns = list(zip(*(row.cells() for row in table.rows), strict=True))
     grid = Grid()
     kept = []
     for index, (heading, column) in enumerate(zip(HEADINGS, columns, strict=True)):
         if heading in _SAID_ONCE and len(set(column)) == 1:
-            console.print(f"{heading}: {column[0]}", markup=False, highlight=False)
+            console.print(f"{heading}: {column[0]}")
         else:
             grid.add_column(heading)
             kept.append(index)

@@ -198,6 +198,7 @@ def _ratio(record: Fields, other: Fields, source: Fields) -> Ratio:
         p90=ratio.number("p90"),
         low=low,
         high=high,
+        stability=stability_of(record),
     )
 
 

@@ -77,6 +77,7 @@ class Ratio:
     p90: float
     low: float
     high: float
+    stability: Stability | None
 
 
 @dataclass(frozen=True, order=True)

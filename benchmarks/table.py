@@ -56,7 +56,7 @@ class Row:
             f"{found.macro_f1:.4f}" if found else MISSING,
             drop_text(drop) if drop else MISSING,
             f"{time.p50:.2f} / {time.p90:.2f} / {time.p99:.2f}{mark(time.stability)}" if time else MISSING,
-            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else MISSING,
+            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f}){mark(ratio.stability)}" if ratio else MISSING,
             str(self.threads) if self.threads else MISSING,
             self.setting.runtime,
             self.setting.machine,

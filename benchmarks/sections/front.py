@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from benchmarks.paired import compare
 from benchmarks.plot import (
     INK,
     LONGEST_NAME,
@@ -18,7 +19,7 @@ from benchmarks.plot import (
     svg,
 )
 from benchmarks.sections.parts import Grid, Line, Plot, Section, model_text, numbered, where
-from benchmarks.table import Row, Table, data_text, mark, size_text
+from benchmarks.table import Row, Table, data_text, drop_text, mark, size_text
 from benchmarks.tradeoff.front import pareto_front
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ NOTE = (
 )
 _PANEL_INCHES = 3.4
 _LEGEND_LINE_INCHES = 0.22
+_HALF_WIDTH = 24
+"""Characters of a name that fit into half of the plot's width."""
 _NAMED_IN_FULL = 12
 """Points up to which the legend names each; beyond it, colours stand for models and markers for recipes."""
 
@@ -55,7 +58,7 @@ def section(table: Table) -> Section | None:
         for name, title, group in zip(numbered(_KEY, titles), titles, groups, strict=True)
     )
     grids = tuple(_grid(title, group) for title, group in zip(titles, groups, strict=True))
-    text = tuple(glance(title, group) for title, group in zip(titles, groups, strict=True))
+    text = tuple(glance(title, group) for title, group in zip(titles, groups, strict=True) if len(group) > 1)
     return Section(_KEY, _TITLE, plots, grids, text, NOTE)
 
 
@@ -73,13 +76,18 @@ def front(rows: Sequence[Row]) -> list[Row]:
 
 
 def glance(title: str, rows: Sequence[Row]) -> str:
-    """Return one panel in two sentences: its fastest, most accurate and smallest model, and what is not shown."""
+    """Return one panel in two sentences: its fastest, most accurate and smallest model; whether that may be chance."""
     quick = min(rows, key=lambda row: _point(row)[0])
     right = max(rows, key=lambda row: _point(row)[1])
     small = min(rows, key=lambda row: row.model.size_bytes)
-    text = f"{title}: fastest {_said(quick)}; most accurate {_said(right)}; smallest {_said(small)}."
-    if quick is not right and _both(quick)[0].high >= _both(right)[0].low:
-        text += " The intervals of the fastest and the most accurate overlap: these figures do not tell them apart."
+    roles = {"fastest": quick, "most accurate": right, "smallest": small}
+    said = {id(row): [role for role, other in roles.items() if other is row] for row in roles.values()}
+    text = f"{title}: " + "; ".join(
+        f"{' and '.join(said.pop(id(row)))} {_said(row)}" for row in roles.values() if id(row) in said
+    ) + "."  # fmt: skip
+    if quick is not right:
+        ahead = compare(_both(right)[0], _both(quick)[0])
+        text += f" Most accurate less fastest, on the same pictures, in points (95 %): {drop_text(ahead)}."
     return text
 
 
@@ -132,7 +140,8 @@ def _plot(rows: Sequence[Row], look: Mapping[tuple[str, str], Look]) -> str:
     def draw_one(axes: Sequence[Axes]) -> None:
         draw(axes[0], rows, look)
 
-    legend_lines = -(-len(rows) // 2) if len(rows) <= _NAMED_IN_FULL else 6
+    names = len(rows) if len(rows) <= _NAMED_IN_FULL else len({row.model.name for row in rows}) + len(MARKERS)
+    legend_lines = -(-(1 + names) // _columns(rows))
     return svg(draw_one, [_PANEL_INCHES + _LEGEND_LINE_INCHES * legend_lines])
 
 
@@ -194,4 +203,10 @@ def _legend(axes: Axes, rows: Sequence[Row], look: Mapping[tuple[str, str], Look
             for name in recipes
         ]
         handles.append(Line2D([], [], linestyle="--", color=INK, alpha=0.7, label="Pareto front"))
-    axes.figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=_columns(rows), fontsize=8.5)
+
+
+def _columns(rows: Sequence[Row]) -> int:
+    """Return the columns of the legend: two where every name fits into half of the plot."""
+    names = [model_text(row) for row in rows] if len(rows) <= _NAMED_IN_FULL else [row.model.name for row in rows]
+    return 2 if max(map(len, names)) <= _HALF_WIDTH else 1

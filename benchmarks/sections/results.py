@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.measures import Conversion, Model, Ratio
 from benchmarks.sections.parts import Grid, Line, Section, threads_text
-from benchmarks.table import HEADINGS, MISSING, Table, size_text
+from benchmarks.table import HEADINGS, MISSING, Table, mark, size_text
 
 NOTES = (
     "Accuracy: share of right answers, single view, with its 95 % bootstrap interval. Drop: accuracy of the float32 "
@@ -59,7 +59,7 @@ def _pair(ratio: Ratio) -> Line:
         (
             _participant(ratio.model, ratio.threads, ratio),
             _participant(ratio.against, ratio.against_threads, ratio),
-            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f})",
+            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f}){mark(ratio.stability)}",
             f"{ratio.p10:.2f} to {ratio.p90:.2f}",
             str(ratio.pairs),
             str(ratio.threads) if ratio.threads == ratio.against_threads else MISSING,
