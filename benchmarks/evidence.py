@@ -235,7 +235,9 @@ def _accuracy(record: Fields) -> Accuracy:
         truth=_truth(record, samples),
         per_class=_per_class(record.block("per_class")),
         ece=calibration.number("ece", high=1.0) if calibration else None,
+        ece_interval=calibration.maybe_interval("ece_ci95") if calibration else None,
         nll=calibration.number("nll") if calibration else None,
+        nll_interval=calibration.maybe_interval("nll_ci95") if calibration else None,
         bins=_bins(calibration.block("bins")) if calibration else None,
     )
 

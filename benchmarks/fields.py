@@ -90,6 +90,15 @@ class Fields:
             raise self.fail(key, "a list of numbers above 0")
         return tuple(float(x) for x in value)
 
+    def maybe_interval(self, key: str) -> tuple[float, float] | None:
+        """Return two numbers, the lower first; None where there are none."""
+        if self.values.get(key) is None:
+            return None
+        low, high = self.numbers(key, 2)
+        if low > high:
+            raise self.fail(key, "an interval, its lower end first")
+        return low, high
+
     def counts(self, key: str) -> dict[str, int]:
         """Return an object of names and whole numbers."""
         block = self.block(key)

@@ -27,7 +27,7 @@ def html_page(report: Report) -> str:
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"sort_value": sort_value, "code": _with_code}
+    environment.filters |= {"sort_value": sort_value, "code": _with_code, "counted": _counted}
     script, style = _inline("report.js"), _inline("report.css")
     machines = [line.machine for section in report.sections for grid in section.grids for line in grid.lines]
     return environment.get_template("report.html.j2").render(
@@ -56,6 +56,10 @@ def sort_value(cell: str) -> str:
 
 def _inline(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _with_code(text: str) -> str:

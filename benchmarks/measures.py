@@ -125,6 +125,7 @@ class Accuracy:
         labels: the classes' names in order; `truth` like `predictions`; both empty where the record has none.
         per_class: class -> its scores; empty where the record has none.
         ece: expected calibration error, 0..1, of `bins`; `nll` negative log-likelihood, nats; None in older records.
+            The intervals are the 95 % ones, (low, high).
     """
 
     path: Path
@@ -143,7 +144,9 @@ class Accuracy:
     truth: str
     per_class: Mapping[str, Score]
     ece: float | None
+    ece_interval: tuple[float, float] | None
     nll: float | None
+    nll_interval: tuple[float, float] | None
     bins: Bins | None
 
 

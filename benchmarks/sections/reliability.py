@@ -18,12 +18,12 @@ from benchmarks.table import MISSING, Table, data_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SUMMARY = ("Model", "Recipe", "ECE", "NLL, nats", "Data", "Machine")
+_SUMMARY = ("Model", "Recipe", "ECE (95 %)", "NLL, nats (95 %)", "Data", "Machine")
 _HEADINGS = ("Model", "Recipe", "Probability from", "to", "Pictures", "Mean probability", "Right", "95 % from",
              "95 % to", "Machine")  # fmt: skip
 NOTE = (
     "ECE: expected calibration error, the mean distance between probability and share of right answers over the bins, "
-    "by their pictures; 0 is best. NLL: mean negative log-likelihood of the true class. Intervals: Wilson's."
+    "by their pictures; 0 is best. NLL: mean negative log-likelihood of the true class. A bin's interval is Wilson's."
 )
 _PLOT_NOTE = "bar: share of right answers with its 95 % interval; point: mean probability; dashed: perfect"
 
@@ -68,12 +68,18 @@ def _summary(accuracy: Accuracy) -> Line:
     cells = (
         accuracy.model.name,
         accuracy.model.recipe,
-        MISSING if accuracy.ece is None else f"{100 * accuracy.ece:.2f} %",
-        MISSING if accuracy.nll is None else f"{accuracy.nll:.4f}",
+        MISSING
+        if accuracy.ece is None
+        else f"{100 * accuracy.ece:.2f} %" + _between(accuracy.ece_interval, 100, ".1f"),
+        MISSING if accuracy.nll is None else f"{accuracy.nll:.4f}" + _between(accuracy.nll_interval, 1, ".3f"),
         data_text(accuracy.data),
         accuracy.setting.machine,
     )
     return Line(cells, accuracy.setting.machine)
+
+
+def _between(interval: tuple[float, float] | None, factor: float, form: str) -> str:
+    return "" if interval is None else f" ({factor * interval[0]:{form}} to {factor * interval[1]:{form}})"
 
 
 def _lines(accuracy: Accuracy, bins: Bins) -> list[Line]:

@@ -9,23 +9,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.evidence import read_evidence, record_files
+from benchmarks.evidence import read_evidence
 from benchmarks.html import html_page, sort_value
 from benchmarks.plot import panels, standalone
-from benchmarks.report import BEGIN, END, Report, compose, markdown, markdown_page, with_block
+from benchmarks.report import BEGIN, END, Report, markdown, markdown_page, with_block
 from benchmarks.table import HEADINGS, Table, build
 from edge.errors import DataError
-from tests.benchmarks import boards, handmade
-from tests.benchmarks.conftest import Write
+from tests.benchmarks import handmade
+from tests.benchmarks.conftest import Write, report_of
 
 
 def _table(folder: Path) -> Table:
     return build(read_evidence([folder]))
-
-
-def _report(folder: Path) -> Report:
-    evidence = read_evidence([folder])
-    return compose(evidence, build(evidence), record_files([folder]))
 
 
 def test_markdown_holds_one_line_a_row_under_the_headings(float_and_int8: Path) -> None:
@@ -66,20 +61,20 @@ def test_the_page_names_its_records_and_those_left_out(write: Write) -> None:
         handmade.latency("float32", 5.0, created="2026-01-03T00:00:00+00:00"),
         handmade.latency("float32", 9.0, created="2026-01-02T00:00:00+00:00"),
     )
-    page = markdown_page(_report(folder))
+    page = markdown_page(report_of(folder))
     assert "from 0-latency.json, 1-latency.json." in page
     assert "Left out for newer records: 1-latency.json." in page
     assert "accuracy-latency.svg" not in page
 
 
 def test_a_record_of_another_command_is_left_to_it_by_name(float_and_int8: Path) -> None:
-    assert "Left to" not in markdown_page(_report(float_and_int8))
+    assert "Left to" not in markdown_page(report_of(float_and_int8))
     (float_and_int8 / "counted.json").write_text('{"schema": 1, "kind": "instructions"}', encoding="utf-8")
-    assert "Left to `python -m benchmarks costs`: counted.json." in markdown_page(_report(float_and_int8))
+    assert "Left to `python -m benchmarks costs`: counted.json." in markdown_page(report_of(float_and_int8))
 
 
 def test_markdown_links_a_file_for_each_plot_that_is_dark_on_white(float_and_int8: Path) -> None:
-    report = _report(float_and_int8)
+    report = report_of(float_and_int8)
     page = markdown_page(report)
     assert [plot.name for plot in report.plots] == ["accuracy-latency", "size"]
     for plot in report.plots:
@@ -109,7 +104,7 @@ class _Page(HTMLParser):
 
 
 def test_the_html_page_needs_no_other_file_and_holds_one_script(float_and_int8: Path) -> None:
-    report = _report(float_and_int8)
+    report = report_of(float_and_int8)
     table = report.table
     source = html_page(report)
     page = _Page()
@@ -126,34 +121,34 @@ def test_a_name_from_a_record_is_escaped_in_the_html_page(write: Write) -> None:
     record = handmade.latency("float32", 6.0)
     record["model"]["name"] = "<script>alert(1)</script>"
     folder = write(record)
-    source = html_page(_report(folder))
+    source = html_page(report_of(folder))
     assert source.count("<script") == 1  # the page's own
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in source
 
 
-def test_the_page_is_the_same_each_time(write: Write) -> None:
-    folder = write(*boards.records())
-    assert html_page(_report(folder)) == html_page(_report(folder))
-    assert markdown_page(_report(folder)) == markdown_page(_report(folder))
+def test_the_page_is_the_same_each_time(report: Report, two_boards: Path) -> None:
+    again = report_of(two_boards)
+    assert html_page(report) == html_page(again)
+    assert markdown_page(report) == markdown_page(again)
 
 
 def test_a_name_with_signs_of_mathematics_is_drawn_as_it_is(write: Write) -> None:
     block = handmade.model("float32", name="a$b$_{c}")
     folder = write(handmade.accuracy("float32", "1110", model=block), handmade.latency("float32", 6.0, model=block))
-    assert "a$b$_{c} float32" in _report(folder).plots[0].svg
+    assert "a$b$_{c} float32" in report_of(folder).plots[0].svg
 
 
 def test_the_page_shows_its_command_as_code(float_and_int8: Path) -> None:
-    page = html_page(_report(float_and_int8))
+    page = html_page(report_of(float_and_int8))
     assert "<code>python -m benchmarks report</code>" in page
-    assert "`" not in page
+    assert "`" not in page.partition("<script>")[0]
 
 
 def test_without_both_figures_there_is_no_plot(write: Write) -> None:
     folder = write(handmade.latency("float32", 6.0))
     rows = _table(folder).rows
-    assert [plot.name for plot in _report(folder).plots] == ["size"]
-    assert "there is nothing to draw" in html_page(_report(folder))
+    assert [plot.name for plot in report_of(folder).plots] == ["size"]
+    assert "there is nothing to draw" in html_page(report_of(folder))
     assert panels(rows) == []
 
 

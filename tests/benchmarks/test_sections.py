@@ -6,27 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.evidence import read_evidence, record_files
 from benchmarks.measures import Bins
-from benchmarks.report import Report, compose, markdown_page
+from benchmarks.report import Report, markdown_page
 from benchmarks.sections import front
 from benchmarks.sections.parts import Section
 from benchmarks.sections.reliability import intervals
 from benchmarks.sections.stages import parts_ms
-from benchmarks.table import HEADINGS, MISSING, build
+from benchmarks.table import HEADINGS, MISSING
 from tests.benchmarks import boards, handmade
-from tests.benchmarks.conftest import Write
-
-
-@pytest.fixture
-def report(write: Write) -> Report:
-    """The report of two boards."""
-    return _report(write(*boards.records()))
-
-
-def _report(folder: Path) -> Report:
-    evidence = read_evidence([folder])
-    return compose(evidence, build(evidence), record_files([folder]))
+from tests.benchmarks.conftest import Write, report_of
 
 
 def _section(report: Report, key: str) -> Section:
@@ -52,7 +40,7 @@ def test_the_front_is_what_no_other_beats_in_both(write: Write) -> None:
             handmade.accuracy("float32", correct, model=_model(name)),
             handmade.latency("float32", time, model=_model(name)),
         ]
-    report = _report(write(*records))
+    report = report_of(write(*records))
     assert [row.model.name for row in front.front(report.table.rows)] == ["a", "b", "e", "d"]
     section = _section(report, "accuracy-latency")
     assert dict(zip(_column(section, "Model"), _column(section, "On the front"), strict=True)) == {
@@ -68,7 +56,7 @@ def test_two_models_that_lie_together_have_a_name_each_in_the_legend(write: Writ
     for name in "abcd":
         records += [handmade.accuracy("float32", "1110", model=_model(name))]
         records += [handmade.latency("float32", 6.0, model=_model(name))]
-    (plot,) = _section(_report(write(*records)), "accuracy-latency").plots
+    (plot,) = _section(report_of(write(*records)), "accuracy-latency").plots
     for name in "abcd":
         assert f">{name} float32<" in plot.svg
 
@@ -78,7 +66,7 @@ def test_colours_stand_for_models_and_markers_for_recipes_where_there_are_many(w
     for place in range(13):
         block = handmade.model("float32", name=f"network-{place}", sha256=f"{place:x}" * 64)
         records += [handmade.accuracy("float32", "1110", model=block), handmade.latency("float32", 6.0, model=block)]
-    (plot,) = _section(_report(write(*records)), "accuracy-latency").plots
+    (plot,) = _section(report_of(write(*records)), "accuracy-latency").plots
     assert plot.svg.count(">network-") == 13
     assert ">float32<" in plot.svg and ">network-3 float32<" not in plot.svg
 
@@ -110,7 +98,7 @@ def test_a_figure_of_a_doubtful_run_is_marked_and_the_reason_told(report: Report
 
 
 def test_a_fine_run_is_not_marked(write: Write) -> None:
-    report = _report(write(boards.turns(boards.PI, boards.FINE, 1.0)))
+    report = report_of(write(boards.turns(boards.PI, boards.FINE, 1.0)))
     assert report.doubts == ()
     assert "(fine)" not in markdown_page(report)
     assert _column(_section(report, "latency"), "Verdict") == ["fine"] * 3
@@ -121,14 +109,14 @@ def test_a_speed_up_is_read_from_a_record_about_the_float_file_too(write: Write)
     full, quantized = handmade.model("float32"), handmade.model("qat-int8")
     other = {**quantized, "threads": 1, "own_threads": 1, **boards.timing(2.0), **boards.ratio(0.25)}
     record = handmade.common("latency", "float32") | {"model": full, **boards.timing(8.0), "warmup": 1, "runs": 21}
-    rows = _report(write(record | {"others": [other]})).table.rows
+    rows = report_of(write(record | {"others": [other]})).table.rows
     (speedup,) = (row.speedup for row in rows if row.model.recipe == "qat-int8")
     assert speedup is not None
     assert (speedup.median, speedup.low, speedup.high) == pytest.approx((4.0, 4 / 1.02, 4 / 0.98))
 
 
 def test_a_model_with_other_threads_is_no_speed_up_against_float(write: Write) -> None:
-    rows = _report(write(boards.turns(boards.PI, boards.FINE, 1.0))).table.rows
+    rows = report_of(write(boards.turns(boards.PI, boards.FINE, 1.0))).table.rows
     found = {(row.model.recipe, row.threads): row.speedup and row.speedup.median for row in rows}
     assert found == {("float32", 1): None, ("qat-int8", 1): 3.0, ("qat-int8", 2): None}
 
@@ -150,7 +138,7 @@ def test_without_the_true_classes_a_recall_has_no_interval(write: Write) -> None
     records = [boards.accuracy("float32", boards.PI, (0,)), boards.accuracy("qat-int8", boards.PI, (0, 1))]
     for record in records:
         del record["truth"]
-    section = _section(_report(write(*records)), "classes")
+    section = _section(report_of(write(*records)), "classes")
     assert _column(section, "Recall change, points (95 %)") == ["−25.00", "+0.00"]
 
 
@@ -177,7 +165,7 @@ def test_the_distribution_is_drawn_for_each_network_machine_and_thread_count(rep
 
 
 def test_a_record_without_samples_is_in_the_table_and_in_no_distribution(float_and_int8: Path) -> None:
-    section = _section(_report(float_and_int8), "latency")
+    section = _section(report_of(float_and_int8), "latency")
     assert section.plots == ()
     assert _column(section, "p50 ms") == ["6.000", "2.000"]
     assert _column(section, "MAD ms") == [MISSING, MISSING]
@@ -186,7 +174,8 @@ def test_a_record_without_samples_is_in_the_table_and_in_no_distribution(float_a
 def test_reliability_has_its_bins_and_their_intervals(report: Report) -> None:
     section = _section(report, "reliability")
     assert len(section.plots) == 4
-    assert _column(section, "ECE") == ["7.00 %"] * 4
+    assert _column(section, "ECE (95 %)") == ["7.00 % (1.0 to 20.0)"] * 4
+    assert _column(section, "NLL, nats (95 %)") == ["0.4321 (0.300 to 0.600)"] * 4
     assert _column(section, "Right", grid=1)[:3] == [MISSING, "25.00 %", "87.50 %"]
     (empty, few, _) = intervals(Bins((0, 4, 16), (0.0, 0.5, 0.9), (0.0, 0.25, 0.875)))
     assert empty == (0.0, 1.0)
@@ -194,7 +183,7 @@ def test_reliability_has_its_bins_and_their_intervals(report: Report) -> None:
 
 
 def test_older_records_have_no_reliability(float_and_int8: Path) -> None:
-    assert "reliability" not in [section.key for section in _report(float_and_int8).sections]
+    assert "reliability" not in [section.key for section in report_of(float_and_int8).sections]
 
 
 def test_the_machines_stand_side_by_side(report: Report) -> None:
