@@ -40,7 +40,7 @@ NOTE = (
 )
 _PANEL_INCHES = 3.4
 _LEGEND_LINE_INCHES = 0.22
-_HALF_WIDTH = 24
+_HALF_WIDTH = 27
 """Characters of a name that fit into half of the plot's width."""
 _NAMED_IN_FULL = 12
 """Points up to which the legend names each; beyond it, colours stand for models and markers for recipes."""

@@ -143,10 +143,12 @@ def test_a_doubtful_figure_is_marked_in_words_and_colour(page: Any) -> None:
 
 
 def test_print_shows_whole_tables_without_controls(page: Any) -> None:
+    resize(page, 1030)  # A4 across
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
         assert not page.find_element("id", "controls").is_displayed()
         assert page.execute_script("return getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 1030
     finally:
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
