@@ -59,7 +59,14 @@ def section(table: Table) -> Section | None:
     )
     grids = tuple(_grid(title, group) for title, group in zip(titles, groups, strict=True))
     text = tuple(glance(title, group) for title, group in zip(titles, groups, strict=True) if len(group) > 1)
-    return Section(_KEY, _TITLE, plots, grids, text, NOTE)
+    return Section(_KEY, _TITLE, plots, grids, text, NOTE + _absent(len(table.rows) - sum(map(len, groups))))
+
+
+def _absent(rows: int) -> str:
+    """Return the sentence that names how many rows cannot be drawn; nothing where all are."""
+    if not rows:
+        return ""
+    return f" {rows} of the rows in Results {'lacks' if rows == 1 else 'lack'} an accuracy or a latency: not drawn."
 
 
 def look_of(rows: Iterable[Row]) -> dict[tuple[str, str], Look]:

@@ -51,6 +51,15 @@ def test_the_front_is_what_no_other_beats_in_both(write: Write) -> None:
     assert "in points (95 %): +40.00 (" in section.text[0]
 
 
+def test_rows_that_cannot_be_drawn_are_counted(write: Write) -> None:
+    block = _model("a")
+    both = [handmade.accuracy("float32", "1110", model=block), handmade.latency("float32", 6.0, model=block)]
+    folder = write(*both)
+    assert "not drawn" not in _section(report_of(folder), "accuracy-latency").note
+    write(handmade.latency("float32", 6.0, model=_model("b")))
+    assert "1 of the rows in Results lacks an" in _section(report_of(folder), "accuracy-latency").note
+
+
 def test_two_models_that_lie_together_have_a_name_each_in_the_legend(write: Write) -> None:
     records = []
     for name in "abcd":
