@@ -184,6 +184,9 @@ def _ratio(record: Fields, other: Fields, source: Fields) -> Ratio:
     low, high = ratio.numbers("ci95", 2)
     if not 0 < low <= median <= high:
         raise ratio.fail("ci95", f"an interval around the median {median:g}")
+    p10, p90 = ratio.number("p10"), ratio.number("p90")
+    if not 0 < p10 <= median <= p90:
+        raise ratio.fail("p10", f"0 < p10 <= the median {median:g} <= p90")
     return Ratio(
         path=record.path,
         created=record.text("created"),
@@ -194,8 +197,8 @@ def _ratio(record: Fields, other: Fields, source: Fields) -> Ratio:
         against_threads=own_threads if source is record else source.whole("threads"),
         pairs=record.whole("pairs" if source is record else "runs"),
         median=median,
-        p10=ratio.number("p10"),
-        p90=ratio.number("p90"),
+        p10=p10,
+        p90=p90,
         low=low,
         high=high,
         stability=stability_of(record),

@@ -60,7 +60,7 @@ def compose(evidence: Evidence, table: Table, sources: Sequence[Path]) -> Report
     return Report(
         table=table,
         sections=tuple(section for section in found if section is not None),
-        doubts=tuple(facts.doubts(evidence.facts)),
+        doubts=tuple(facts.doubts(each for each in evidence.facts if each.path not in table.replaced)),
         sources=tuple(sources),
         others=evidence.others,
     )

@@ -12,6 +12,7 @@ from benchmarks.measures import Accuracy
 from benchmarks.plot import shortened, svg
 from benchmarks.sections.parts import Grid, Plot, Section, lines, numbered, where
 from benchmarks.table import MISSING, Table, data_text, float_of, signed
+from edge.benchmark import PREDICTION_DIGITS
 from edge.statistics import paired_difference
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ NOTE = (
 _SEED = 2013
 _LEAST_RANGE_POINTS = 1.0
 """Half of the colours' range at least, so that a change of a single picture does not look like a loss."""
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def section(table: Table) -> Section | None:
 def changes(reference: Accuracy, model: Accuracy) -> list[Change]:
     """Return what each class won or lost against the float32 file, in the order of the labels."""
     found = []
-    for index, (label, after) in enumerate(model.per_class.items()):
+    for label, after in model.per_class.items():
         before = reference.per_class[label]
         found.append(
             Change(
@@ -85,16 +85,18 @@ def changes(reference: Accuracy, model: Accuracy) -> list[Change]:
                 after=(after.recall, after.f1),
                 recall_points=100 * (after.recall - before.recall),
                 f1_points=100 * (after.f1 - before.f1),
-                interval=_interval(reference, model, index),
+                interval=_interval(reference, model, label),
             )
         )
     return found
 
 
-def _interval(reference: Accuracy, model: Accuracy, index: int) -> tuple[float, float] | None:
-    if not model.truth or model.truth != reference.truth:
+def _interval(reference: Accuracy, model: Accuracy, label: str) -> tuple[float, float] | None:
+    """Return the paired interval in points; None where the records do not name the samples' true classes."""
+    if label not in model.labels or not model.truth or model.truth != reference.truth:
         return None
-    rows = np.array([digit == _DIGITS[index] for digit in model.truth])
+    own = PREDICTION_DIGITS[model.labels.index(label)]
+    rows = np.array([digit == own for digit in model.truth])
     if not rows.any():
         return None
     found = paired_difference(np.array(model.correct)[rows], np.array(reference.correct)[rows], seed=_SEED)

@@ -104,6 +104,11 @@ def _edit(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (_edit(model=handmade.model("qat-int8", size_bytes=0)), r"model.size_bytes: expected a whole number"),
         (_edit(model=handmade.model("qat-int8", input=[64, 64])), r"model.input: expected 3 numbers"),
         (_edit(runtime={"name": "", "version": "1"}), r"runtime.name: expected a text; got \"\""),
+        (_edit(truth="333"), r"truth: expected 10 characters, one a sample"),
+        (_edit(labels="angry"), r"labels: expected a list of texts"),
+        (_edit(per_class={"angry": {"precision": 1}}), r"per_class.angry.recall: expected a number in 0..1"),
+        (_edit(calibration={"ece": 0.1, "ece_ci95": [0.2, 0.1]}), r"calibration.ece_ci95: expected an interval"),
+        (_edit(calibration={"ece": 0.1, "nll": 1, "bins": {"count": [1.5]}}), r"calibration.bins.count: expected a li"),
     ],
 )
 def test_a_wrong_field_of_an_accuracy_record_is_named(
@@ -125,6 +130,7 @@ def test_a_wrong_field_of_an_accuracy_record_is_named(
         (_edit(ratio={"median": 3.0, "p10": 2, "p90": 4, "ci95": [3.1, 3.2]}), r"ratio.ci95: expected an interval"),
         (_edit(against=handmade.model("float32")), r"against.latency_ms: expected an object; got no such field"),
         (_edit(pairs="many"), r"pairs: expected a whole number"),
+        (_edit(ratio={"median": 3.0, "p10": 0, "p90": 4, "ci95": [2.9, 3.2]}), r"ratio.p10: expected 0 < p10 <= the m"),
         (_edit(samples_ms=[1.9] * 200), r"samples_ms: expected samples whose median is the p50 2"),
         (_edit(samples_ms=[2.0, 0]), r"samples_ms: expected a list of numbers above 0"),
         (_edit(stability={"verdict": "good", "reasons": []}), r"stability.verdict: expected one of fine, noisy, thr"),

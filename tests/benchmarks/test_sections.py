@@ -106,6 +106,14 @@ def test_a_figure_of_a_doubtful_run_is_marked_and_the_reason_told(report: Report
     assert "**Doubtful:** 2-latency.json" in markdown_page(report)
 
 
+def test_a_doubtful_run_that_a_newer_one_replaced_is_not_named(write: Write) -> None:
+    old = boards.turns(boards.PI, boards.NOISY, 1.0)
+    assert len(report_of(write(old)).doubts) == 1
+    report = report_of(write(boards.turns(boards.PI, boards.FINE, 1.0) | {"created": "2027-01-01T00:00:00+00:00"}))
+    assert report.doubts == ()
+    assert [path.name for path in report.table.replaced] == ["0-latency.json"]
+
+
 def test_a_fine_run_is_not_marked(write: Write) -> None:
     report = report_of(write(boards.turns(boards.PI, boards.FINE, 1.0)))
     assert report.doubts == ()
