@@ -31,7 +31,7 @@ from convert.packaging import package
 from convert.parity import compare, normalize
 from convert.progress import Progress
 from convert.reading import read
-from convert.rules import RULES, fold_grey, lower
+from convert.rules import RULES, fold_grey, lower, split_grey
 from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
 from convert.summary import report_text, summarize
 from convert.temperature import fold_temperature
@@ -59,7 +59,7 @@ class Work:
         dataset: Of ``train.datasets``.
         parts: Measured parts, the validation part first.
         graph: Lowered by exact rules, the temperature folded in; of the float recipes.
-        int8_graph: Lowered by the approximate rules too; ``graph`` itself where none found anything to do.
+        int8_graph: Lowered by the approximate rules too; a layer of its own makes the grey of a grey-trained network.
         float_model: tf_keras model of ``graph``.
         facts: What the report says so far, the same for every recipe.
         progress: Where to tell.
@@ -152,7 +152,7 @@ def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Wo
     )
     graph = fold_temperature(graph, fitted)
     approximations = {name: RULES[name].reason for name in used_int8 if not RULES[name].exact}
-    int8_graph = fold_temperature(int8_graph, fitted) if approximations else graph
+    int8_graph = fold_temperature(int8_graph, fitted)
     facts = {
         "command": command,
         "config": config.to_json(),
@@ -176,7 +176,9 @@ def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Wo
 
 def _lowered(as_read: Graph, source: Source, config: ConvertConfig, approximate: bool) -> tuple[Graph, list[str]]:
     graph, used = lower(as_read, approximate=approximate, without=config.without)
-    return (fold_grey(graph) if source.colour == "grey" else graph), used
+    if source.colour == "grey":
+        graph = split_grey(graph) if approximate else fold_grey(graph)
+    return graph, used
 
 
 def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:

@@ -41,6 +41,7 @@ def emit(graph: Graph, wrap: Wrap | None = None, entry: Any = None) -> Any:
                 f"supported after the rules: {', '.join(sorted(EMITTERS))}"
             )
         layer = EMITTERS[node.kind](node)
+        layer.trainable = "constant_range" not in node.attributes
         feeds = [tensors[name] for name in node.inputs]
         used = layer if wrap is None else wrap(layer, node)
         tensors[node.name] = used(feeds[0] if len(feeds) == 1 else feeds)
@@ -53,7 +54,7 @@ def with_trained_weights(graph: Graph, model: Any) -> Graph:
     """The graph with the kernels and biases of a model that ``emit`` made of it (as is, or wrapped by tfmot)."""
     layers = {layer.name.removeprefix("quant_"): layer for layer in model.layers}
     for node in graph:
-        if "kernel" in node.weights:
+        if "kernel" in node.weights and "constant_range" not in node.attributes:
             graph = graph.put(node.with_weights(**_kernel_and_bias(layers[node.name])))
     return graph
 

@@ -99,7 +99,7 @@ def finetune(
     Args:
         model: Of ``fake_quantize``, calibrated.
         teacher: Float model of the same graph.
-        graph: For the input's scale and for the tied channels of a grey-trained stem.
+        graph: For the input's scale.
         batches: Gives the pictures of a step.
         evaluate: Figures of a model on the validation part; the highest "score" is kept.
         config: Steps, rate and so on.
@@ -154,8 +154,6 @@ class _Loop:
         self.rate = tf.Variable(0.0, trainable=False)
         axes = [kernel_axis(model, variable) for variable in model.trainable_variables]
         self.optimizer = RelativeAdam(model.trainable_variables, axes)
-        tied = [(_kernel_of(model, node.name), np.asarray(node.attributes["tied"], np.float32))
-                for node in graph if "tied" in node.attributes]  # fmt: skip
 
         def step(pictures: Any, labels: Any, moving: bool) -> Any:
             goal = tf.nn.softmax(teacher(pictures, training=False))
@@ -169,8 +167,6 @@ class _Loop:
                 loss = tf.reduce_mean(cross - entropy)
             variables = model.trainable_variables
             self.optimizer.apply(tape.gradient(loss, variables), self.rate)
-            for kernel, weights in tied:
-                kernel.assign(project_tied(kernel, weights))
             return loss
 
         self._steps = {
@@ -192,20 +188,6 @@ class _Loop:
         self.model.set_weights(values)
 
 
-def project_tied(kernel: Any, weights: np.ndarray) -> Any:
-    """The nearest kernel whose input channels are one grey kernel times ``weights``.
-
-    Args:
-        kernel: float32 [height, width, 3, filters], array or tensor.
-        weights: float32 [3], the luminance weights.
-    """
-    import tensorflow as tf
-
-    column = weights.reshape(1, 1, 3, 1)
-    grey = tf.reduce_sum(kernel * column, axis=2, keepdims=True) / float((weights**2).sum())
-    return grey * column
-
-
 def kernel_axis(model: Any, variable: Any) -> int | None:
     """The axis of a trainable variable's output channels in a fake-quant model; None for a bias."""
     for layer in model.layers:
@@ -213,11 +195,6 @@ def kernel_axis(model: Any, variable: Any) -> int | None:
             if candidate is variable and "kernel" in variable.name.rsplit("/", 1)[-1]:
                 return int(layer.quantize_config.kernel_axis)
     return None
-
-
-def _kernel_of(model: Any, name: str) -> Any:
-    layer = model.get_layer(f"quant_{name}")
-    return next(variable for variable in layer.trainable_weights if "kernel" in variable.name)
 
 
 def _write_state(path: Path, identity: str, run: _Loop, state: _State) -> None:

@@ -27,7 +27,8 @@ class Node:
         kind: What it computes; a key of ``convert.emission.EMITTERS`` once the rules are through.
         inputs: Names of the layers that feed it, in order.
         shape: Of its output, without the batch axis.
-        attributes: Settings such as strides; plain Python values.
+        attributes: Settings such as strides; plain Python values. ``constant_range``, (minimum, maximum) of the output,
+            marks a layer that fine-tuning and calibration leave alone, its kernel on the int8 grid already.
         weights: Arrays by name, float32.
         path: Where the layer stands in the Keras model, e.g. ``outer/inner/conv``, for messages.
     """
@@ -76,6 +77,11 @@ class Graph:
     def input_shape(self) -> tuple[int, ...]:
         """(height, width, channels) of the picture."""
         return self.nodes[INPUT].shape
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """What the first layer sees of the raw pixel values 0 and 255."""
+        return -self.input_zero_point * self.input_scale, (255 - self.input_zero_point) * self.input_scale
 
     def consumers(self, name: str) -> list[Node]:
         """The layers that read the output of the layer ``name``, in order."""

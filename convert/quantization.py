@@ -123,6 +123,8 @@ def config_of(node: Node, kernels: bool = True) -> LayerConfig | None:
     """
     if node.kind in SAME_SCALE:
         return None
+    if "constant_range" in node.attributes:
+        return LayerConfig(output=node.attributes["constant_range"])
     if node.kind in KERNEL_AXIS:
         return LayerConfig(KERNEL_AXIS[node.kind] if kernels else None)
     if node.kind in RANGED:
@@ -134,12 +136,6 @@ def config_of(node: Node, kernels: bool = True) -> LayerConfig | None:
     raise ValueError(
         f"expected a kind with a row in the table; came {node.kind} at {node.path!r}; add it to convert.quantization"
     )
-
-
-def input_range(graph: Graph) -> tuple[float, float]:
-    """The values of raw pixels 0 and 255 at the input of the lowered network."""
-    step, zero_point = graph.input_scale, graph.input_zero_point
-    return -zero_point * step, (255 - zero_point) * step
 
 
 def fake_quantize(graph: Graph, kernels: bool = True, kept: frozenset[str] = frozenset()) -> Any:
@@ -163,7 +159,7 @@ def fake_quantize(graph: Graph, kernels: bool = True, kept: frozenset[str] = fro
 
     pixels = layers.Activation("linear", name="pixels")
     with custom_object_scope({"LayerConfig": LayerConfig, "ChannelNorm": ChannelNorm}):
-        entry = quantize_annotate_layer(pixels, LayerConfig(output=input_range(graph)))
+        entry = quantize_annotate_layer(pixels, LayerConfig(output=graph.input_range))
         return quantize_apply(emit(graph, wrap, entry), scheme=TableScheme(), quantized_layer_name_prefix=PREFIX)
 
 
@@ -262,9 +258,12 @@ def output_range(graph: Graph, model: Any, name: str) -> tuple[float, float]:
     if node.kind in SAME_SCALE:
         return output_range(graph, model, node.inputs[0])
     if name == INPUT:
-        return input_range(graph)
+        return graph.input_range
     if node.kind == "activation" and node.attributes["function"] in UNIT_FUNCTIONS:
         return UNIT_RANGE
+    if "constant_range" in node.attributes:
+        low, high = node.attributes["constant_range"]
+        return float(low), float(high)
     variables = model.get_layer(f"{PREFIX}{name}")._output_quantizer_vars
     return float(variables["minimum"]), float(variables["maximum"])
 

@@ -369,20 +369,47 @@ LUMINANCE = (0.299, 0.587, 0.114)
 """Share of red, green and blue in the grey that the network was trained on (ITU-R BT.601, as cv2.COLOR_RGB2GRAY)."""
 
 
+GREY = "grey_picture"
+GREY_STEPS = (65, 127, 25)
+"""The same shares on the int8 grid, of 217: they add up to 1, so that a grey picture passes unchanged."""
+
+
 def fold_grey(graph: Graph) -> Graph:
-    """A network trained on grey faces (r = g = b) that turns a coloured picture into grey by itself.
+    """A network trained on grey faces (r = g = b) that turns a coloured picture into grey by itself, in its stem.
 
     The first kernel's channels are summed (what it does to grey) and spread by the luminance weights; a linear map of
-    normalized pixels, so padding stays exact. The layer is marked ``tied``, so that fine-tuning keeps the channels so.
+    normalized pixels, so padding stays exact. For float files; ``split_grey`` is for int8.
 
     Raises:
         UnsupportedLayerError: Something but one convolution reads the picture.
     """
+    stem = _grey_stem(graph)
+    kernel = stem.weights["kernel"].sum(axis=2, keepdims=True) * np.asarray(LUMINANCE, np.float32).reshape(1, 1, 3, 1)
+    return graph.put(stem.with_weights(kernel=kernel))
+
+
+def split_grey(graph: Graph) -> Graph:
+    """A network trained on grey faces that turns a coloured picture into grey by a layer of its own, for int8.
+
+    The stem then has one channel to read instead of three (``convert.layout``), the grey picture is rounded as an 8-bit
+    grey picture is, and no fine-tuning can drive the channels apart.
+
+    Raises:
+        UnsupportedLayerError: Something but one convolution reads the picture.
+    """
+    stem = _grey_stem(graph)
+    height, width, _ = graph.input_shape
+    steps = np.asarray(GREY_STEPS, np.float32).reshape(1, 1, 3, 1)
+    attributes = {"strides": (1, 1), "padding": "same", "dilation": (1, 1), "constant_range": graph.input_range}
+    weights = {"kernel": steps / steps.sum(), "bias": np.zeros(1, np.float32)}
+    grey = Node(GREY, "conv2d", (INPUT,), (height, width, 1), attributes, weights, path=stem.path)
+    kernel = stem.weights["kernel"].sum(axis=2, keepdims=True)
+    return graph.insert_before(grey, stem.name).put(replace(stem, inputs=(GREY,)).with_weights(kernel=kernel))
+
+
+def _grey_stem(graph: Graph) -> Node:
     readers = graph.consumers(INPUT)
     if len(readers) != 1 or readers[0].kind != "conv2d":
         kinds = ", ".join(f"{node.kind} at {node.path!r}" for node in readers)
         raise UnsupportedLayerError(f"expected one Conv2D on the picture of a grey-trained network; came {kinds}")
-    stem = readers[0]
-    grey = stem.weights["kernel"].sum(axis=2, keepdims=True)
-    kernel = grey * np.asarray(LUMINANCE, np.float32).reshape(1, 1, 3, 1)
-    return graph.put(stem.with_weights(kernel=kernel).with_attributes(tied=LUMINANCE))
+    return readers[0]

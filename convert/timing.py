@@ -1,22 +1,21 @@
 """Latency of the files of several recipes side by side on this machine, for the conversion's report.
 
-Like ``edge.benchmark``'s pairs, but of any number: every round runs each file once, and the order is turned and
-mirrored from round to round, so that clock changes strike all alike. A ratio is one of times
-of one round; samples of two files are never pooled.
+In turns, as ``fer-edge benchmark latency`` does it: a ratio is one of times of one round, and samples of two files are
+never pooled.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from edge import records
-from edge.benchmark import BOOTSTRAP_SEED, noise_faces, percentiles, timed_ms
+from edge.benchmark import noise_faces, percentiles
 from edge.interpreter import Classifier
-from edge.statistics import bootstrap_interval
+from edge.turns import ratio_block, take_turns
 
 BASELINE = "float32"
 WARMUP = 10
@@ -69,37 +68,18 @@ def side_by_side(
     }
 
 
-def turns(names: Sequence[str], index: int) -> tuple[str, ...]:
-    """The order of one round: mirrored in every second one, and turned by one place after every two.
-
-    Over twice as many rounds as names, each name stands twice at every place.
-    """
-    start = (index // 2) % len(names)
-    turned = (*names[start:], *names[:start])
-    return turned[::-1] if index % 2 else turned
-
-
 def _in_turns(
     classifiers: Mapping[str, Classifier], rounds: int, seed: int, tick: Callable[[int, int], None]
 ) -> dict[str, list[float]]:
-    faces = {recipe: noise_faces(classifier, seed) for recipe, classifier in classifiers.items()}
-    for index in range(WARMUP):
-        for recipe, classifier in classifiers.items():
-            classifier.infer(faces[recipe][index % len(faces[recipe])])
-    samples: dict[str, list[float]] = {recipe: [] for recipe in classifiers}
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        for index in range(rounds):
-            for recipe in turns(tuple(classifiers), index):
-                face = faces[recipe][index % len(faces[recipe])]
-                samples[recipe].append(timed_ms(classifiers[recipe], face))
-            tick(index + 1, rounds)
-    finally:
-        if was_on:
-            gc.enable()
-    return samples
+    faces = {recipe: list(noise_faces(classifier, seed)) for recipe, classifier in classifiers.items()}
+
+    def infer(recipe: str, number: int) -> None:
+        classifiers[recipe].infer(faces[recipe][number % len(faces[recipe])])
+
+    infers = [partial(infer, recipe) for recipe in classifiers]
+    take_turns(infers, WARMUP)
+    samples = take_turns(infers, rounds, first=WARMUP, tick=tick)
+    return dict(zip(classifiers, samples.T.tolist(), strict=True))
 
 
 def _row(samples: list[float], baseline: list[float], is_baseline: bool) -> dict[str, Any]:
@@ -108,11 +88,5 @@ def _row(samples: list[float], baseline: list[float], is_baseline: bool) -> dict
         "samples_ms": [round(sample, 6) for sample in samples],
     }
     if not is_baseline:
-        ratios = np.array(baseline) / np.array(samples)
-        row["ratio"] = {
-            "median": float(np.median(ratios)),
-            "p10": float(np.percentile(ratios, 10)),
-            "p90": float(np.percentile(ratios, 90)),
-            "ci95": list(bootstrap_interval(ratios, BOOTSTRAP_SEED, statistic="median")),
-        }
+        row["ratio"] = ratio_block(np.array(baseline) / np.array(samples))
     return row

@@ -1,18 +1,14 @@
-"""Latency and accuracy of a model on this machine, and the records of them. No printing here.
+"""Accuracy of a model on this machine, and what the records of all benchmarks have in common. No printing here.
 
-Latencies are wall-clock milliseconds of set_tensor + invoke + get_tensor by `time.perf_counter_ns`. Two models are
-compared in interleaved pairs whose order alternates, so that clock changes and neighbours strike both alike; the
-speed-up is the median of the pairs' own ratios.
+Latencies are wall-clock milliseconds of set_tensor + invoke + get_tensor by `time.perf_counter_ns`.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import string
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,111 +20,15 @@ from edge.errors import DataError
 from edge.interpreter import Classifier
 from edge.packs import Pack, read_folder, read_pack
 from edge.preprocess import fit_face
+from edge.stability import mad
+from edge.system.conditions import Conditions, Course, conditions, ended, facts
+from edge.system.machine import Machine
 
 Tick = Callable[[int, int], None]  # (done, in all)
 
 BOOTSTRAP_SEED = 0
 PREDICTION_DIGITS = string.digits + string.ascii_lowercase  # one character a sample, its class in base 36
 _NOISE_FACES = 8
-
-
-def latency_record(
-    classifier: Classifier, command: Sequence[str], runs: int, warmup: int, seed: int = 0, tick: Tick | None = None
-) -> dict[str, Any]:
-    """Return the latency record of one model.
-
-    Args:
-        classifier: a freshly loaded model (its first inference is timed apart).
-        command: the words of the running command.
-        runs: timed inferences, 1 or more.
-        warmup: untimed inferences before them.
-        seed: of the noise faces.
-        tick: called with (runs done, runs in all).
-
-    Raises:
-        ValueError: runs or warmup out of range.
-    """
-    _check_counts(runs, warmup)
-    faces = noise_faces(classifier, seed)
-    first_ms = timed_ms(classifier, faces[0])
-    for i in range(warmup):
-        classifier.infer(faces[i % _NOISE_FACES])
-    samples = []
-    with _no_garbage_collection():
-        for i in range(runs):
-            samples.append(timed_ms(classifier, faces[i % _NOISE_FACES]))
-            if tick is not None:
-                tick(i + 1, runs)
-    return {
-        **common("latency", classifier, command),
-        **_latency_fields(classifier, samples, first_ms),
-        "warmup": warmup,
-        "runs": runs,
-    }
-
-
-def pair_record(
-    classifier: Classifier,
-    against: Classifier,
-    command: Sequence[str],
-    pairs: int,
-    warmup: int,
-    seed: int = 0,
-    tick: Tick | None = None,
-) -> dict[str, Any]:
-    """Return the latency record of a model with another one timed against it in interleaved pairs.
-
-    In pair 0, 2, 4 ... `classifier` runs first, in the others `against`. A ratio is the time of `against` over that of
-    `classifier` in one pair: how many times as fast `classifier` is.
-
-    Args:
-        classifier: a freshly loaded model.
-        against: another one, with the same number of threads.
-        command: the words of the running command.
-        pairs: 1 or more.
-        warmup: untimed inferences of each before them.
-        seed: of the noise faces.
-        tick: called with (pairs done, pairs in all).
-
-    Raises:
-        ValueError: pairs or warmup out of range, or the numbers of threads differ.
-    """
-    _check_counts(pairs, warmup)
-    if classifier.threads != against.threads:
-        raise ValueError(f"expected equal threads; got {classifier.threads} and {against.threads}")
-    faces, other_faces = noise_faces(classifier, seed), noise_faces(against, seed)
-    first_ms, other_first_ms = timed_ms(classifier, faces[0]), timed_ms(against, other_faces[0])
-    for i in range(warmup):
-        classifier.infer(faces[i % _NOISE_FACES])
-        against.infer(other_faces[i % _NOISE_FACES])
-    samples, other_samples = [], []
-    with _no_garbage_collection():
-        for i in range(pairs):
-            face, other_face = faces[i % _NOISE_FACES], other_faces[i % _NOISE_FACES]
-            if i % 2 == 0:
-                samples.append(timed_ms(classifier, face))
-                other_samples.append(timed_ms(against, other_face))
-            else:
-                other_samples.append(timed_ms(against, other_face))
-                samples.append(timed_ms(classifier, face))
-            if tick is not None:
-                tick(i + 1, pairs)
-    ratios = np.array(other_samples) / np.array(samples)
-    return {
-        **common("latency", classifier, command),
-        **_latency_fields(classifier, samples, first_ms),
-        "warmup": warmup,
-        "runs": pairs,
-        "against": {**model_block(against), **_latency_fields(against, other_samples, other_first_ms)},
-        "pairs": pairs,
-        "ratio": {
-            "median": float(np.median(ratios)),
-            "p10": float(np.percentile(ratios, 10)),
-            "p90": float(np.percentile(ratios, 90)),
-            "ci95": list(statistics.bootstrap_interval(ratios, BOOTSTRAP_SEED, statistic="median")),
-        },
-        "ratios": [float(ratio) for ratio in ratios],
-    }
 
 
 def accuracy_record(
@@ -156,6 +56,7 @@ def accuracy_record(
     truth = np.array([labels.index(name) for name in pack.classes])[pack.labels]
     contract = classifier.model.contract
     predicted = np.empty(len(pack), np.int64)
+    before = conditions(Machine())
     samples = []
     for i, image in enumerate(pack.images):
         face = fit_face(image, contract.crop, contract.input.height, contract.input.width)[np.newaxis]
@@ -165,9 +66,10 @@ def accuracy_record(
         predicted[i] = classifier.dequantized(raw).argmax()
         if tick is not None:
             tick(i + 1, len(pack))
+    course = ended(Machine(), before)
     confusion = statistics.confusion_matrix(truth, predicted, len(labels))
     return {
-        **common("accuracy", classifier, command),
+        **common("accuracy", classifier, command, course),
         "data": {
             "name": str(pack.meta["dataset"]),
             "part": str(pack.meta["part"]),
@@ -229,6 +131,11 @@ def percentiles(samples_ms: Sequence[float]) -> dict[str, float]:
     }
 
 
+def summary_ms(samples_ms: Sequence[float]) -> dict[str, float]:
+    """Return `percentiles` and mad, the median absolute deviation from the median, milliseconds."""
+    return {**percentiles(samples_ms), "mad": mad(samples_ms)}
+
+
 def encode_classes(classes: npt.NDArray[np.integer]) -> str:
     """Return class numbers 0..35 as one character each."""
     return "".join(PREDICTION_DIGITS[number] for number in classes)
@@ -248,8 +155,30 @@ def model_block(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def common(kind: str, classifier: Classifier, command: Sequence[str]) -> dict[str, Any]:
-    """Return what every record says: what ran, on what, when, by which command."""
+def xnnpack(classifier: Classifier) -> dict[str, Any] | None:
+    """Return what a record says of XNNPACK: partitions, operators, those outside; None where it is not said."""
+    found = classifier.delegation()
+    return None if found is None else found.to_dict()
+
+
+def common(
+    kind: str,
+    classifier: Classifier,
+    command: Sequence[str],
+    course: Course | None = None,
+    machine: Machine | None = None,
+) -> dict[str, Any]:
+    """Return what every record says: what ran, on what, when, by which command.
+
+    Args:
+        kind: of the record.
+        classifier: that ran.
+        command: the words of the running command.
+        course: how the machine stood before and after; None: as it stands now, and before is not known.
+        machine: where facts are read; None: this machine.
+    """
+    where = Machine() if machine is None else machine
+    during = ended(where, Conditions()) if course is None else course
     return {
         "schema": records.SCHEMA,
         "kind": kind,
@@ -258,33 +187,7 @@ def common(kind: str, classifier: Classifier, command: Sequence[str]) -> dict[st
         "command": list(command),
         "model": model_block(classifier),
         "runtime": dict(classifier.runtime),
+        "xnnpack": xnnpack(classifier),
         "threads": classifier.threads,
-        "machine": records.machine(),
+        "machine": {**records.machine(where), **facts(where, during)},
     }
-
-
-def _latency_fields(classifier: Classifier, samples: Sequence[float], first_ms: float) -> Mapping[str, Any]:
-    return {
-        "latency_ms": percentiles(samples),
-        "samples_ms": [round(sample, 6) for sample in samples],
-        "first_inference_ms": first_ms,
-        "load_ms": classifier.load_ms,
-    }
-
-
-def _check_counts(runs: int, warmup: int) -> None:
-    if runs < 1 or warmup < 0:
-        raise ValueError(f"expected 1 or more runs and 0 or more for warm-up; got {runs} and {warmup}")
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keep Python's collector from pausing a timed run."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

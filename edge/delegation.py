@@ -24,6 +24,10 @@ class Delegation:
     partitions: int
     outside: Mapping[str, int]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {"partitions": self.partitions, "operators": self.operators, "outside": dict(self.outside)}
+
 
 def delegation(interpreter: Any) -> Delegation | None:
     """Return where an interpreter with allocated tensors runs its operators; None if it does not list them."""

@@ -1,7 +1,8 @@
 """Picture files to upright uint8 RGB arrays, and nothing else: damaged, huge or foreign files are refused in a line.
 
 OpenCV alone would apply the Exif orientation only where it drops alpha, and cut 16 bits instead of scaling them; so
-pictures are decoded unchanged and brought to RGB here. Transparency is laid on white.
+pictures are decoded unchanged and brought to RGB here, but for JPEG, which has neither and comes as RGB at once: a
+camera's frames are JPEG. Transparency is laid on white.
 """
 
 from __future__ import annotations
@@ -77,8 +78,10 @@ def decode_image(content: bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np
         )
     if header.width < 1 or header.height < 1:
         raise ImageError(f"expected at least one pixel; got {header.width} x {header.height}; save it again")
+    is_jpeg = header.format == "JPEG"
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION if is_jpeg else cv2.IMREAD_UNCHANGED
     try:
-        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         raise ImageError(
             f"expected a sound {header.format}; got one that OpenCV cannot decode; save it again"
@@ -93,7 +96,8 @@ def decode_image(content: bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np
             f"expected {header.width} x {header.height} pixels as its header says; got {decoded.shape[1]} x "
             f"{decoded.shape[0]}; save it again"
         )
-    return _upright(_to_rgb(decoded, header), header.orientation)
+    rgb = decoded.astype(np.uint8, copy=False) if is_jpeg else _to_rgb(decoded, header)
+    return _upright(rgb, header.orientation)
 
 
 def encode_jpeg(picture: npt.NDArray[np.uint8], quality: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge.delegation import Delegation, delegation
 from edge.errors import EdgeError, ModelFileError
 from edge.modelfile import ModelFile, parse_model
 
@@ -98,6 +99,10 @@ class Classifier:
         self._interpreter.invoke()
         output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output)
         return output
+
+    def delegation(self) -> Delegation | None:
+        """Return where XNNPACK runs the network's operators; None if the interpreter does not list them."""
+        return delegation(self._interpreter)
 
     def dequantized(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the (classes,) float32 probabilities, sum 1, of a raw output (1, classes).

@@ -20,7 +20,10 @@ from edge.images import decode_image, encode_jpeg
 from edge.recognizer import Recognizer
 from edge.sources.devices import SyntheticCamera
 from edge.sources.frames import Frame
+from edge.stability import Series, judge
 from edge.stream import Stream, StreamSettings
+from edge.system.conditions import clock_mhz, conditions, ended
+from edge.system.machine import Machine
 
 Tick = Callable[[int, int], None]  # (done, in all)
 
@@ -38,11 +41,12 @@ def pipeline_record(
     warmup: int,
     command: Sequence[str],
     tick: Tick | None = None,
+    machine: Machine | None = None,
 ) -> dict[str, Any]:
     """Return the pipeline record of a stream of encoded pictures.
 
     `overhead.share` is the median over detection cycles (`detect_every` frames) of the cycle's time that is neither
-    detection nor inference, 0..1, with its 95 % bootstrap interval.
+    detection nor inference, 0..1, with its 95 % bootstrap interval. `stability` is judged by whole cycles.
 
     Args:
         recognizer: detector and classifier.
@@ -52,6 +56,7 @@ def pipeline_record(
         warmup: untimed frames before them.
         command: the words of the running command.
         tick: called with (frames done, frames in all).
+        machine: where facts are read; None: this machine.
 
     Raises:
         DataError: no face was found in any frame: crop and inference were not measured.
@@ -63,10 +68,14 @@ def pipeline_record(
             f"expected {settings.detect_every} or more frames, 0 or more for warm-up and a picture; got {frames}, "
             f"{warmup} and {len(pictures)}"
         )
+    where = Machine() if machine is None else machine
+    before, start_mhz = conditions(where), None
     stream = Stream(recognizer, settings)
     rows, faces = [], 0
     height = width = 0
     for index, content in zip(range(-warmup, frames), _there_and_back(pictures), strict=False):
+        if index == 0:
+            start_mhz = clock_mhz(where)
         start = time.perf_counter_ns()
         picture = decode_image(content)
         decoded = time.perf_counter_ns()
@@ -80,11 +89,12 @@ def pipeline_record(
             faces += len(reading.faces)
             if tick is not None:
                 tick(index + 1, frames)
+    course = ended(where, before, start_mhz)
     if not faces:
         raise DataError(f"expected a face in the frames; got none in {frames}; use another --picture or --detector")
     times = np.array(rows)
     return {
-        **common("pipeline", recognizer.classifier, command),
+        **common("pipeline", recognizer.classifier, command, course, where),
         "frame": {"width": width, "height": height},
         "frames": frames,
         "warmup": warmup,
@@ -100,6 +110,11 @@ def pipeline_record(
         "end_to_end_ms": percentiles(times[:, -1].tolist()),
         "overhead": overhead(times[:, -1], times[:, STAGES.index("detect")] + times[:, STAGES.index("infer")],
                              settings.detect_every),
+        "stability": judge(
+            [Series("detection cycles", in_cycles(times[:, -1], settings.detect_every).tolist())],
+            course,
+            recognizer.classifier.threads,
+        ),
     }  # fmt: skip
 
 
@@ -113,17 +128,19 @@ def overhead(
         model_ms: (n,) of it in detection and inference.
         detect_every: frames of a cycle; a last part of one is left out.
     """
-    cycles = len(whole_ms) // detect_every
-    whole, model = (
-        np.asarray(values)[: cycles * detect_every].reshape(cycles, detect_every).sum(axis=1)
-        for values in (whole_ms, model_ms)
-    )
-    shares = 1 - model / whole
+    shares = 1 - in_cycles(model_ms, detect_every) / in_cycles(whole_ms, detect_every)
     return {
         "share": float(np.median(shares)),
         "ci95": list(statistics.bootstrap_interval(shares, BOOTSTRAP_SEED, statistic="median")),
-        "cycles": cycles,
+        "cycles": len(shares),
     }
+
+
+def in_cycles(times_ms: npt.NDArray[np.float64], detect_every: int) -> npt.NDArray[np.float64]:
+    """Return the sums (cycles,) of frames' times (n,), `detect_every` frames each; a last part of one is left out."""
+    cycles = len(times_ms) // detect_every
+    sums: npt.NDArray[np.float64] = times_ms[: cycles * detect_every].reshape(cycles, detect_every).sum(axis=1)
+    return sums
 
 
 def drawn_frames(width: int, height: int, picture: npt.NDArray[np.uint8] | None = None) -> list[bytes]:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-# A turned crop is sampled from the picture at this many times the resolution wanted, or at the picture's own where that
-# is less, and then averaged down like an upright one. Sampled at the resolution itself, it would be smoother.
-_TURNED_OVERSAMPLING = 2
+# A large crop is first averaged down, to no less than this many times the resolution wanted. An upright one by halves:
+# OpenCV averages blocks of 2 x 2 pixels several times as fast as shares of pixels. A turned one before it is turned:
+# sampled at the resolution itself, it would be smoother than an upright one.
+_OVERSAMPLING = 2
 
 
 def fit(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -89,11 +90,12 @@ def crop_face(
     left, top, side = crop_square(box, crop)
     if left >= image.shape[1] or top >= image.shape[0] or left + side <= 0 or top + side <= 0:
         raise ValueError(f"expected a box inside the {image.shape[1]} x {image.shape[0]} picture; got {box}")
+    resolution_px = crop.resolution_px or max(height, width)
     if roll_deg == 0:
-        return fit_face(_cut(image, left, top, side), crop, height, width)
-    return fit_face(
-        _cut_turned(image, box, crop, roll_deg, crop.resolution_px or max(height, width)), crop, height, width
-    )
+        face = _cut_small(image, left, top, side, resolution_px)
+    else:
+        face = _cut_turned(image, box, crop, roll_deg, resolution_px)
+    return fit_face(face, crop, height, width)
 
 
 def fit_face(face: npt.NDArray[np.uint8], crop: CropSpec, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -138,6 +140,22 @@ def roll_of(right_eye: tuple[float, float], left_eye: tuple[float, float]) -> fl
     return math.degrees(math.atan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0]))
 
 
+def _cut_small(
+    image: npt.NDArray[np.uint8], left: int, top: int, side: int, resolution_px: int
+) -> npt.NDArray[np.uint8]:
+    """Return the square at (left, top), halved while `_OVERSAMPLING * resolution_px` pixels a side or more are left.
+
+    Its side is brought to the nearest multiple of what it is divided by, which moves a border by half of that at most.
+    """
+    halvings = max(1, side // (_OVERSAMPLING * resolution_px)).bit_length() - 1
+    size = round(side / 2**halvings)
+    moved = (side - (size << halvings)) // 2
+    face = _cut(image, left + moved, top + moved, size << halvings)
+    for _ in range(halvings):
+        face = fit(face, face.shape[0] // 2, face.shape[1] // 2)
+    return face
+
+
 def _cut(image: npt.NDArray[np.uint8], left: int, top: int, side: int) -> npt.NDArray[np.uint8]:
     """Return the (side, side, 3) square at (left, top), which overlaps the picture; the border is replicated."""
     rows, columns = image.shape[:2]
@@ -153,7 +171,7 @@ def _cut_turned(
 ) -> npt.NDArray[np.uint8]:
     """Return the square of `crop_face`, turned by `roll_deg` about the box's centre, upright.
 
-    Large ones are shrunk before they are turned, to no less than `_TURNED_OVERSAMPLING * resolution_px` a side, so
+    Large ones are shrunk before they are turned, to no less than `_OVERSAMPLING * resolution_px` a side, so
     that neither time nor memory grows with the picture and no pixel is skipped.
     """
     left, top, right, bottom = (float(value) for value in box)
@@ -166,7 +184,7 @@ def _cut_turned(
     x0, x1 = (min(columns - 1, max(0, math.floor(centre_x - reach))), min(columns, math.ceil(centre_x + reach)))
     y0, y1 = (min(rows - 1, max(0, math.floor(centre_y - reach))), min(rows, math.ceil(centre_y + reach)))
     inside = image[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)]
-    shrink = max(1, int(side / (_TURNED_OVERSAMPLING * resolution_px)))
+    shrink = max(1, int(side / (_OVERSAMPLING * resolution_px)))
     small = fit(inside, max(1, inside.shape[0] // shrink), max(1, inside.shape[1] // shrink))
     scale_y, scale_x = small.shape[0] / inside.shape[0], small.shape[1] / inside.shape[1]
     size = max(1, round(side / shrink))

@@ -16,6 +16,8 @@ from typing import Any
 
 from edge.errors import DataError
 from edge.files import write_atomically
+from edge.system import board
+from edge.system.machine import Machine
 
 SCHEMA = 1
 KINDS = ("latency", "accuracy", "pipeline", "startup")
@@ -35,14 +37,17 @@ _OF_KIND = {
     ),
     "startup": ("commands", "detector"),
 }  # fmt: skip
-_DEVICE_TREE_MODEL = Path("/proc/device-tree/model")  # names the board on a Raspberry Pi and other ARM boards
-_CPUINFO = Path("/proc/cpuinfo")
 
 
-def machine() -> dict[str, Any]:
-    """Return what the record says about this machine: model, arch, cores, os, python."""
+def machine(where: Machine | None = None) -> dict[str, Any]:
+    """Return what every record says about its machine: model (board or processor), arch, cores, os, python.
+
+    Args:
+        where: where the model is read; None: this machine.
+    """
+    found = Machine() if where is None else where
     return {
-        "model": _machine_model(),
+        "model": board.board(found) or board.processor(found) or platform.processor() or "unknown",
         "arch": platform.machine(),
         "cores": os.cpu_count() or 1,
         "os": platform.platform(),
@@ -107,17 +112,3 @@ def _not_finite(value: Any, where: str) -> str | None:
         if place is not None:
             return place
     return None
-
-
-def _machine_model() -> str:
-    try:
-        return _DEVICE_TREE_MODEL.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
-    except OSError:
-        pass
-    try:
-        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,22 +10,27 @@ from typing import Any
 
 import numpy as np
 
-import edge
 from edge.benchmark import common
-from edge.errors import EdgeError
 from edge.images import encode_jpeg
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
 from edge.pipeline import JPEG_QUALITY
+from edge.process import run_python
 from edge.sources.devices import SyntheticCamera
+from edge.stability import Series, judge
+from edge.system.conditions import conditions, ended
+from edge.system.machine import Machine
 
 Tick = Callable[[int, int], None]  # (done, in all)
 
-_LONGEST_S = 300.0
-
 
 def startup_record(
-    repeats: int, detector: str, command: Sequence[str], picture: str | None = None, tick: Tick | None = None
+    repeats: int,
+    detector: str,
+    command: Sequence[str],
+    picture: str | None = None,
+    tick: Tick | None = None,
+    machine: Machine | None = None,
 ) -> dict[str, Any]:
     """Return the startup record of `fer-edge --help` and `fer-edge image`, run in turns after an untimed round.
 
@@ -40,6 +42,7 @@ def startup_record(
         command: the words of the running command.
         picture: a file to read; None: a drawn face of 640 x 480.
         tick: called with (rounds done, rounds in all).
+        machine: where facts are read; None: this machine.
 
     Raises:
         EdgeError: a command failed or hung.
@@ -47,6 +50,8 @@ def startup_record(
     """
     if repeats < 1:
         raise ValueError(f"expected 1 or more repeats; got {repeats}")
+    where = Machine() if machine is None else machine
+    before = conditions(where)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "face.jpg"
         if picture is None:
@@ -58,15 +63,18 @@ def startup_record(
         samples: dict[str, list[float]] = {name: [] for name in words}
         for repeat in range(-1, repeats):
             for name, arguments in words.items():
-                seconds = process_s([sys.executable, "-m", "edge", *arguments])
+                seconds = process_s(["-m", "edge", *arguments])
                 if repeat >= 0:
                     samples[name].append(seconds)
             if tick is not None and repeat >= 0:
                 tick(repeat + 1, repeats)
+    course = ended(where, before)
+    series = [Series(name, seconds) for name, seconds in samples.items()]
     return {
-        **common("startup", Classifier(read_model(None), 1), command),
+        **common("startup", Classifier(read_model(None), 1), command, course, where),
         "detector": detector,
         "commands": [summary(name, seconds) for name, seconds in samples.items()],
+        "stability": judge(series, course, threads=1),
     }
 
 
@@ -77,23 +85,13 @@ def summary(name: str, seconds: Sequence[float]) -> Mapping[str, Any]:
     return {"name": name, "repeats": len(seconds), "seconds": figures, "samples_s": [round(s, 6) for s in seconds]}
 
 
-def process_s(command: Sequence[str]) -> float:
-    """Return the seconds from a process's start to its end, with this very package on its path.
+def process_s(arguments: Sequence[str]) -> float:
+    """Return the seconds from a Python process's start to its end, with this very package on its path.
 
     Raises:
         EdgeError: it failed, or did not end.
+        OSError: it could not be started.
     """
-    root = str(Path(edge.__file__).resolve().parents[1])
-    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
     start = time.perf_counter()
-    try:
-        ran = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=_LONGEST_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise EdgeError(f"expected the command to end within {_LONGEST_S:g} s; got no end; run it by hand") from error
-    seconds = time.perf_counter() - start
-    if ran.returncode != 0:
-        said = (ran.stderr.strip() or "nothing").splitlines()[-1]
-        raise EdgeError(f"expected the command to succeed; got exit code {ran.returncode}: {said}; run it by hand")
-    return seconds
+    run_python(arguments)
+    return time.perf_counter() - start

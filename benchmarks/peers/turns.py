@@ -5,14 +5,13 @@ A figure about two files compares their times within one round; samples of two f
 
 from __future__ import annotations
 
-import gc
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from edge import turns
 from edge.benchmark import BOOTSTRAP_SEED
 from edge.statistics import bootstrap_interval
 
@@ -35,24 +34,6 @@ class Ratio:
     pairs: int
 
 
-def order_of_round(number: int, files: int) -> list[int]:
-    """Return in which order a round takes the files.
-
-    The order 0, n-1, 1, n-2, 2 ... is rotated by one from round to round and reversed in every second sweep of n
-    rounds, so that each file runs first as often as any other and right after each other file equally often: what the
-    last file left in the caches strikes all alike.
-
-    Args:
-        number: of the round, 0 or more.
-        files: how many there are, 1 or more.
-
-    Source: Williams 1949, Experimental designs balanced for the estimation of residual effects of treatments.
-    """
-    base = [place // 2 if place % 2 == 0 else files - 1 - place // 2 for place in range(files)]
-    order = [(index + number) % files for index in base]
-    return order[::-1] if number // files % 2 else order
-
-
 def take_turns(
     infer: Sequence[Callable[[int], object]], rounds: int, warmup: int, advance: Callable[[int], None]
 ) -> npt.NDArray[np.float64]:
@@ -71,23 +52,8 @@ def take_turns(
         raise ValueError(
             f"expected 1 or more rounds and files; got {rounds} rounds, {warmup} before, {len(infer)} files"
         )
-    samples = np.empty((rounds, len(infer)))
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        for number in range(-warmup, rounds):
-            for file in order_of_round(number + warmup, len(infer)):
-                start = time.perf_counter_ns()
-                infer[file](number + warmup)
-                elapsed = (time.perf_counter_ns() - start) / 1e6
-                if number >= 0:
-                    samples[number, file] = elapsed
-            advance(number + warmup + 1)
-    finally:
-        if was_on:
-            gc.enable()
-    return samples
+    samples = turns.take_turns(infer, warmup + rounds, tick=lambda done, _: advance(done))
+    return samples[warmup:]
 
 
 def ratio(

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.turns import order_of_round, ratio
+from benchmarks.peers.turns import ratio
 from benchmarks.runtime.environment import plain_environment, site_packages
 from benchmarks.runtime.footprint import footprint, without_installers
 from benchmarks.runtime.record import common_fields
 from benchmarks.runtime.tools import OURS, TOOLS, YUNET
 from edge.benchmark import percentiles
 from edge.errors import DataError, EdgeError
+from edge.turns import order_of_round
 
 KIND = "faces"
 MEASURED, FAILED = "measured", "not runnable offline"

@@ -5,8 +5,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
+
+
+class Numbers(click.ParamType):
+    """Whole numbers within bounds, separated by commas, each once: "1,2,4" is (1, 2, 4)."""
+
+    name = "numbers"
+
+    def __init__(self, low: int, high: int) -> None:
+        """Take numbers in low..high."""
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the numbers in their order; click's usage error for anything else."""
+        if isinstance(value, tuple):
+            return value
+        words = str(value).split(",")
+        numbers = tuple(int(word) for word in words if word.isascii() and word.isdigit())
+        wrong = len(numbers) < len(words) or len(set(numbers)) < len(numbers)
+        if wrong or not self.low <= min(numbers) <= max(numbers) <= self.high:
+            self.fail(f"expected numbers in {self.low}..{self.high}, each once, as 1,2,4; got {value}", param, ctx)
+        return numbers
+
 
 model_option = click.option(
     "--model",

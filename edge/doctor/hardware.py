@@ -10,7 +10,6 @@ from edge.doctor.check import Check, mib
 from edge.system import board, cameras, speed
 from edge.system.machine import Machine
 
-HOT_C = 80.0  # a Raspberry Pi lowers its clock from here on
 LOW_MEMORY_BYTES = 256 << 20  # `fer-edge image` takes 110 MB (x86-64); below this the system soon swaps
 SLOW_GOVERNORS = frozenset({"powersave", "ondemand", "conservative"})
 
@@ -132,8 +131,8 @@ def temperature(where: Machine) -> Check:
     facts = {"temperature_c": value}
     if value is None:
         return Check("temperature", "unknown", "no sensor", facts=facts)
-    if value >= HOT_C:
-        advice = f"cool it (heat sink, fan): a Raspberry Pi lowers its clock from {HOT_C:.0f} C on"
+    if value >= speed.PI_LIMIT_C:
+        advice = f"cool it (heat sink, fan): a Raspberry Pi lowers its clock from {speed.PI_LIMIT_C:.0f} C on"
         return Check("temperature", "warn", f"{value:.1f} C", advice, facts)
     return Check("temperature", "ok", f"{value:.1f} C", facts=facts)
 

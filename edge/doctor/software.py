@@ -78,13 +78,15 @@ def detector() -> Check:
 
 def model(path: str | os.PathLike[str] | None = None) -> Check:
     """Whether the model is whole, loads and runs, and how fast."""
-    from edge.benchmark import latency_record
+    import numpy as np
+
     from edge.interpreter import Classifier
+    from edge.latency import Rounds, timed_in_turns
     from edge.modelfile import read_model
 
     classifier = Classifier(read_model(path))
     found = classifier.model
-    median_ms = latency_record(classifier, [], runs=20, warmup=3)["latency_ms"]["p50"]
+    median_ms = float(np.median(timed_in_turns([classifier], Rounds(timed=20, warmup=3)).samples))
     contract = found.contract
     facts = {
         "path": str(found.path), "sha256": found.sha256, "name": contract.name, "version": contract.version,
@@ -112,7 +114,7 @@ def xnnpack(path: str | os.PathLike[str] | None = None) -> Check:
     if spread is None:
         detail = f"{found['name']} {found['version']} does not list its operators"
         return Check("xnnpack", "unknown", detail, facts={"partitions": None, "operators": None, "outside": None})
-    facts = {"partitions": spread.partitions, "operators": spread.operators, "outside": dict(spread.outside)}
+    facts = spread.to_dict()
     if not spread.partitions:
         detail = f"not in use: {found['name']} {found['version']} runs the {spread.operators} operators itself"
         return Check("xnnpack", "warn", detail, "use a current ai-edge-litert (64-bit systems)", facts)

@@ -1,7 +1,8 @@
-"""Which board and system this is: device tree, os-release, processor, memory, load.
+"""Which board and system this is: device tree, os-release, kernel, processor, memory, load.
 
 Sources: devicetree.org ("model" of the root node); os-release(5); proc(5); Documentation/arch/arm64/elf_hwcaps.rst
-(asimd, asimddp, i8mm) and arch/x86/include/asm/cpufeatures.h; Documentation/admin-guide/cgroup-v2.rst.
+(asimd, asimddp, i8mm) and arch/x86/include/asm/cpufeatures.h; Documentation/admin-guide/cgroup-v2.rst; util-linux,
+sys-utils/lscpu-arm.c (the numbers of ARM's cores).
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ X86_FEATURES = (
     ("VNNI", ("avx512_vnni", "avx_vnni")),
     ("AMX int8", ("amx_int8",)),
 )
+_ARM = "0x41"  # ARM's own number among the "CPU implementer"s
+ARM_CORES = {
+    "0xb76": "ARM1176", "0xc07": "Cortex-A7", "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57", "0xd08": "Cortex-A72", "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1", "0xd0d": "Cortex-A77", "0xd40": "Neoverse-V1", "0xd41": "Cortex-A78",
+    "0xd49": "Neoverse-N2",
+}  # fmt: skip
 _NO_LIMIT_BYTES = 1 << 60  # cgroup 1 writes a number near 2^63 for "no limit"
 
 
@@ -55,8 +63,9 @@ def raspberry_pi(name: str | None) -> str | None:
 
 
 def processor(machine: Machine) -> str | None:
-    """Return the processor's name from /proc/cpuinfo; ARM kernels give none."""
-    return _cpuinfo(machine).get("model name")
+    """Return the processor's name from /proc/cpuinfo; ARM kernels give numbers, of which those of known cores count."""
+    name = _cpuinfo(machine).get("model name")
+    return name if name is not None else _arm_cores(machine)
 
 
 def cores(machine: Machine) -> int | None:
@@ -73,6 +82,11 @@ def cpu_features(machine: Machine) -> dict[str, bool] | None:
         return None
     flags = set(text.split())
     return {name: any(flag in flags for flag in wanted) for name, wanted in table}
+
+
+def kernel(machine: Machine) -> str | None:
+    """Return the kernel's release ("6.6.51+rpt-rpi-v8")."""
+    return machine.text("proc/sys/kernel/osrelease")
 
 
 def os_release(machine: Machine) -> str | None:
@@ -94,10 +108,27 @@ def memory(machine: Machine) -> Memory:
     return Memory(total, available, _memory_limit(machine))
 
 
+def resident(machine: Machine) -> tuple[int | None, int | None]:
+    """Return this process's resident memory now and its highest so far, in bytes; None where it is not said."""
+    found = dict(re.findall(r"^(Vm\w+):\s*(\d+) kB$", machine.text("proc/self/status") or "", re.MULTILINE))
+    now, most = (int(found[name]) * 1024 if name in found else None for name in ("VmRSS", "VmHWM"))
+    return now, most
+
+
 def load(machine: Machine) -> float | None:
     """Return the load average of the last minute: how many processes wanted to run."""
     first = (machine.text("proc/loadavg") or "").split(" ")[0]
     return float(first) if re.fullmatch(r"\d+\.\d+", first) else None
+
+
+def _arm_cores(machine: Machine) -> str | None:
+    """Return the kinds of core ("Cortex-A72", "Cortex-A55 + Cortex-A76"); None where one is unknown."""
+    text = machine.text("proc/cpuinfo") or ""
+    makers = re.findall(r"^CPU implementer\s*: (\S+)$", text, re.MULTILINE)
+    parts = re.findall(r"^CPU part\s*: (\S+)$", text, re.MULTILINE)
+    kinds = [ARM_CORES.get(part) if maker == _ARM else None for maker, part in zip(makers, parts, strict=False)]
+    named = [kind for kind in dict.fromkeys(kinds) if kind is not None]
+    return None if not kinds or None in kinds else " + ".join(named)
 
 
 def _cpuinfo(machine: Machine) -> dict[str, str]:

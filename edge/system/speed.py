@@ -1,7 +1,8 @@
 """How fast the processor runs just now, and what holds it back: governor, clock, temperature, the Pi's throttling.
 
-Sources: Documentation/admin-guide/pm/cpufreq.rst; Documentation/driver-api/thermal/sysfs-api.rst; Raspberry Pi
-documentation, "vcgencmd", get_throttled (the bits).
+Sources: Documentation/admin-guide/pm/cpufreq.rst; Documentation/driver-api/thermal/sysfs-api.rst (zones,
+passive trip points); Raspberry Pi documentation, "vcgencmd", get_throttled (the bits), and "frequency management and
+thermal control" (80 degrees).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ _CPUFREQ = "sys/devices/system/cpu/cpu[0-9]*/cpufreq"
 _ZONES = "sys/class/thermal/thermal_zone*"
 _FIRMWARE = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
 _CPU_ZONE = re.compile(r"cpu|soc|x86_pkg|k10temp", re.IGNORECASE)
+PI_LIMIT_C = 80.0  # a Raspberry Pi's firmware lowers the clock from here on
 _SANE_MILLIDEGREES = (-50_000, 200_000)  # a sensor that is switched off says -274 degrees or 0xFFFF
 THROTTLE_BITS = (
     (0, 16, "under-voltage"),
@@ -66,6 +68,19 @@ def temperature_c(machine: Machine) -> float | None:
         if _CPU_ZONE.search(machine.text(f"{zone}/type") or ""):
             of_cpu.append(value / 1000)
     return max(of_cpu or all_zones, default=None)
+
+
+def passive_trip_c(machine: Machine) -> float | None:
+    """Return the temperature from which on the kernel cools a processor by slowing it down; None where it has none."""
+    found = []
+    for zone in machine.names(_ZONES):
+        if not _CPU_ZONE.search(machine.text(f"{zone}/type") or ""):
+            continue
+        for kind in machine.names(f"{zone}/trip_point_*_type"):
+            value = machine.number(f"{kind.removesuffix('_type')}_temp")
+            if machine.text(kind) == "passive" and value is not None and 0 < value < _SANE_MILLIDEGREES[1]:
+                found.append(value / 1000)
+    return min(found, default=None)
 
 
 def throttling(machine: Machine) -> Throttling | None:

@@ -36,6 +36,7 @@ DEVICE_TESTS = (
     "test_flatbuffer.py",
     "test_labels.py",
 )
+LATENCY = ["benchmark", "latency", "--runs", "3", "--warmup", "1", "--record", "latency.json"]
 MACHINES = [(suite, board) for suite in SUITES for board in BOARDS]
 
 pytestmark = pytest.mark.slow
@@ -47,6 +48,7 @@ class Guest:
 
     suite: str
     board: str
+    folder: Path
     answers: dict[str, Any]
     inferences: Interval
 
@@ -149,8 +151,10 @@ def guest(
         site = home.site(suite, requirements(wheel), constraints)
         pytest_site = home.site(suite, ["pytest"], constraints)
     folder = tmp_path_factory.mktemp(f"{suite}-{board}")
-    task = {
-        "commands": [["doctor"], ["info", "--json"], *(["image", str(path), "--json"] for path in photographs)],
+    task: dict[str, Any] = {
+        "commands": [
+            ["doctor"], ["info", "--json"], LATENCY, *(["image", str(path), "--json"] for path in photographs),
+        ],
         "photograph": str(photographs[0]),
         "pictures": str(pictures),
         "tests": {"folder": str(device_tests), "files": [f"tests/edge/{name}" for name in DEVICE_TESTS]},
@@ -171,7 +175,7 @@ def guest(
         home.folder / f"base-install-{suite}-{board}.json",
         footprint_record([installed, site], wheel, [first], command, system, emulated=True),
     )
-    return Guest(suite, board, answers, ran.intervals[1])
+    return Guest(suite, board, folder, answers, ran.intervals[1])
 
 
 def test_the_wheel_is_what_runs_there_on_that_suites_python(guest: Guest, installed: Path) -> None:
@@ -183,6 +187,18 @@ def test_doctor_finds_the_board_and_nothing_wrong(guest: Guest) -> None:
     result = guest.command("doctor")
     assert result["exit_code"] == 0, result["stdout"]
     assert f"{BOARDS[guest.board].title}, aarch64, " in result["stdout"]
+
+
+def test_the_latency_record_tells_the_board_its_features_and_that_so_few_runs_say_nothing(guest: Guest) -> None:
+    result = guest.command(*LATENCY)
+    assert result["exit_code"] == 0, result["stderr"]
+    assert "stability: noisy" in result["stdout"]
+    record = json.loads((guest.folder / "latency.json").read_text(encoding="utf-8"))
+    machine = record["machine"]
+    assert machine["arch"] == "aarch64" and BOARDS[guest.board].title in machine["board"]
+    assert machine["features"]["NEON"] and machine["features"]["dot product"] is (guest.board == "pi5")
+    assert record["xnnpack"]["partitions"] == 1
+    assert len(record["samples_ms"]) == 3 and len(record["warmup_ms"]) == 2
 
 
 def test_info_names_the_seven_labels(guest: Guest) -> None:

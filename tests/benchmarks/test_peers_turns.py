@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from benchmarks.peers import turns
-from benchmarks.peers.turns import order_of_round, ratio, take_turns
+from benchmarks.peers.turns import ratio, take_turns
+from edge import turns
 
 
 class Clock:
@@ -46,25 +44,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def nothing(done: int) -> None:
     pass
-
-
-def test_a_round_of_four_files_starts_from_both_ends() -> None:
-    assert [order_of_round(number, 4) for number in range(4)] == [
-        [0, 3, 1, 2],
-        [1, 0, 2, 3],
-        [2, 1, 3, 0],
-        [3, 2, 0, 1],
-    ]
-    assert order_of_round(4, 4) == [2, 1, 3, 0]  # the second sweep runs backwards
-
-
-@pytest.mark.parametrize("files", [2, 3, 4, 5, 9, 10])
-def test_every_file_runs_first_and_right_after_every_other_equally_often(files: int) -> None:
-    orders = [order_of_round(number, files) for number in range(2 * files)]
-    assert all(sorted(order) == list(range(files)) for order in orders)
-    assert Counter(order[0] for order in orders) == dict.fromkeys(range(files), 2)
-    after = Counter((first, second) for order in orders for first, second in pairwise(order))
-    assert after == {(a, b): 2 for a in range(files) for b in range(files) if a != b}
 
 
 def test_a_file_with_an_added_delay_comes_out_slower_by_that_much(clock: Clock) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from convert.emission import emit
 from convert.graph import Graph, Node
-from convert.layout import NAME, lay_out
+from convert.layout import GREY_NAME, NAME, lay_out
 from convert.parity import normalize
+from convert.rules import GREY, split_grey
 
 
 def stem_of(side: int, stride: int, padding: str, width: int = 12, dilation: int = 1) -> Graph:
@@ -62,4 +63,75 @@ def test_a_stem_on_pixels_side_by_side_computes_the_same(
     ],
 )
 def test_other_stems_stay(graph: Graph) -> None:
+    assert lay_out(graph) is graph
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding", "width", "made", "kernel"),
+    [
+        (3, 2, "same", 12, (1, 2, 12, 8), (3, 1, 4, 5)),  # four pixels a tap, of two windows three values and a filler
+        (3, 2, "same", 10, (1, 2, 6, 4), (3, 1, 4, 5)),
+        (4, 4, "valid", 12, (1, 1, 12, 4), (4, 1, 4, 5)),
+        (2, 2, "valid", 10, (1, 1, 6, 2), (2, 1, 2, 5)),
+        (3, 1, "same", 12, (1, 1, 12, 4), (3, 3, 1, 5)),
+        (3, 2, "same", 11, (1, 1, 3, 1), (3, 3, 1, 5)),
+    ],
+)
+def test_a_grey_stem_on_pixels_side_by_side_computes_the_same(
+    side: int, stride: int, padding: str, width: int, made: tuple[int, ...], kernel: tuple[int, ...]
+) -> None:
+    graph = split_grey(stem_of(side, stride, padding, width))
+    changed = lay_out(graph)
+    assert [node.name for node in changed] == ["input", NAME, GREY, GREY_NAME, "stem", "pool"]
+    assert changed[GREY].weights["kernel"].shape == made
+    assert changed["stem"].weights["kernel"].shape == kernel
+    assert (changed[GREY].weights["kernel"].max(axis=(0, 1, 2)) > 0.5).all()  # no channel without a scale
+    batch = normalize(np.random.default_rng(0).integers(0, 256, (3, 12, width, 3)).astype(np.uint8), graph)
+    expected = np.asarray(emit(graph)(batch))
+    np.testing.assert_allclose(np.asarray(emit(changed)(batch)), expected, rtol=1e-5, atol=1e-5)
+    spoilt = changed.put(changed[GREY].with_weights(kernel=changed[GREY].weights["kernel"][:, :, ::-1]))
+    assert np.abs(np.asarray(emit(spoilt)(batch)) - expected).max() > 0.01
+
+
+def squeeze_and_excite(channels: int, private: bool = True, last: bool = False) -> Graph:
+    """A picture of many channels times a scale for each, then a sum with something that reads the product too."""
+    generator = np.random.default_rng(channels)
+    attributes: dict[str, Any] = {"strides": (1, 1), "padding": "same", "dilation": (1, 1)}
+    kernel = generator.normal(size=(1, 1, 3, channels)).astype(np.float32)
+    wide = {"kernel": kernel, "bias": generator.normal(size=channels).astype(np.float32)}
+    square = {"kernel": generator.normal(size=(1, 1, channels, channels)).astype(np.float32), "bias": wide["bias"] / 2}
+    one, shape = (1, 1, channels), (4, 6, channels)
+    nodes = [
+        Node("input", "input", (), (4, 6, 3)),
+        Node("wide", "conv2d", ("input",), shape, attributes, wide),
+        Node("mean", "global_average_pool", ("wide",), one, {"keepdims": True}),
+        Node("scale", "conv2d", ("mean",), one, attributes, square),
+        Node("sigmoid", "activation", ("scale",), one, {"function": "sigmoid"}),
+        Node("product", "multiply", ("wide", "sigmoid"), shape),
+        Node("sum", "add", ("product", "wide"), shape),
+        Node("twice", "add", ("product", "sum") if private else ("sum", "sigmoid"), shape),
+    ]
+    nodes = nodes[:6] if last else nodes
+    return Graph({node.name: node for node in nodes}, nodes[-1].name)
+
+
+def test_few_channels_are_scaled_a_row_at_a_time_with_the_same_results() -> None:
+    graph = squeeze_and_excite(5)
+    changed = lay_out(graph)
+    assert changed["product"].inputs == ("product_rows", "sigmoid")
+    assert changed["product"].shape == (4, 1, 30)
+    assert changed["scale"].weights["kernel"].shape == (1, 1, 5, 30)
+    assert changed["sum"].inputs == ("product_pixels", "wide")
+    assert changed["twice"].inputs == ("product_pixels", "sum")
+    batch = np.random.default_rng(0).normal(size=(3, 4, 6, 3)).astype(np.float32)
+    expected = np.asarray(emit(graph)(batch))
+    np.testing.assert_allclose(np.asarray(emit(changed)(batch)), expected, rtol=1e-5, atol=1e-5)
+    spoilt = changed.put(changed["scale"].with_weights(bias=changed["scale"].weights["bias"][::-1]))
+    assert np.abs(np.asarray(emit(spoilt)(batch)) - expected).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    "graph", [squeeze_and_excite(33), squeeze_and_excite(5, private=False), squeeze_and_excite(5, last=True)]
+)
+def test_other_scales_stay(graph: Graph) -> None:
     assert lay_out(graph) is graph

@@ -8,7 +8,7 @@ import pytest
 from convert.emission import emit
 from convert.graph import Graph, Node
 from convert.parity import normalize
-from convert.rules import LUMINANCE, fold_grey
+from convert.rules import split_grey
 from tests.convert.networks import SIDE, lowered_network, pictures
 
 PLAIN = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
@@ -164,25 +164,12 @@ def test_grey_and_coloured_versions_of_a_face_agree_in_the_int8_network() -> Non
     coloured = pictures(32)
     grey = np.stack([cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for p in coloured])
     apart = {}
-    for name, used in (("tied", fold_grey(graph)), ("free", graph)):
+    for name, used in (("grey", split_grey(graph)), ("free", graph)):
         model = calibrated(used, np.concatenate([coloured, grey]))
         rows = [model.predict(normalize(images, used), verbose=0) for images in (coloured, grey)]
         apart[name] = np.abs(rows[0] - rows[1]).mean() / rows[0].std()
-    assert apart["tied"] < 0.15
-    assert apart["free"] > 2 * apart["tied"]
-
-
-def test_projection_gives_back_a_tied_kernel_and_ties_a_drifted_one() -> None:
-    from convert.finetune import project_tied
-
-    weights = np.array(LUMINANCE, np.float32)
-    tied = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1) * weights.reshape(1, 1, 3, 1)
-    np.testing.assert_allclose(project_tied(tied, weights).numpy(), tied, rtol=1e-6)
-    drifted = tied + np.array([0.1, 0, 0], np.float32).reshape(1, 1, 3, 1)
-    came = project_tied(drifted, weights).numpy()
-    ratios = came / weights.reshape(1, 1, 3, 1)
-    np.testing.assert_allclose(ratios[:, :, 0], ratios[:, :, 1], rtol=1e-5)
-    np.testing.assert_allclose(ratios[:, :, 0], ratios[:, :, 2], rtol=1e-5)
+    assert apart["grey"] < 0.15
+    assert apart["free"] > 2 * apart["grey"]
 
 
 def test_a_bias_is_put_on_the_grid_of_input_scale_times_kernel_scale_and_the_file_holds_that() -> None:

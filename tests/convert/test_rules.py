@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from convert.graph import Graph, Node
 from convert.reading import UnsupportedLayerError
 from convert.rules import (
+    GREY,
+    GREY_STEPS,
     LUMINANCE,
     RULES,
     affine_to_depthwise,
@@ -24,6 +27,7 @@ from convert.rules import (
     gelu_to_scaled_silu,
     keepdims_pooling,
     split_depthwise,
+    split_grey,
     split_silu,
 )
 
@@ -362,11 +366,24 @@ def test_grey_fold_gives_every_channel_its_luminance_share_of_the_summed_kernel(
     grey = before.weights["kernel"].sum(axis=2)
     for channel, share in enumerate(LUMINANCE):
         np.testing.assert_allclose(stem.weights["kernel"][:, :, channel], grey * share, rtol=1e-6)
-    assert stem.attributes["tied"] == LUMINANCE
     np.testing.assert_allclose(stem.weights["kernel"].sum(axis=2), grey, rtol=1e-6)
 
 
-def test_grey_fold_without_a_convolution_on_the_picture_is_refused() -> None:
+def test_grey_of_its_own_layer_leaves_the_stem_the_summed_kernel_and_grey_pixels_unchanged() -> None:
+    before = convolution()
+    graph = split_grey(chain(before))
+    assert [node.name for node in graph] == ["input", GREY, "conv"]
+    np.testing.assert_allclose(graph["conv"].weights["kernel"], before.weights["kernel"].sum(axis=2, keepdims=True))
+    shares = graph[GREY].weights["kernel"].reshape(3)
+    np.testing.assert_allclose(shares, LUMINANCE, atol=0.002)
+    levels = np.arange(-128, 128)
+    steps = shares / (shares.max() / 127)  # whole numbers: the int8 kernel of scale largest / 127
+    np.testing.assert_allclose(steps, GREY_STEPS, rtol=1e-6)
+    assert (np.round(levels * np.round(steps).sum() * shares.max() / 127) == levels).all()
+
+
+@pytest.mark.parametrize("grey", [fold_grey, split_grey])
+def test_grey_without_a_convolution_on_the_picture_is_refused(grey: Callable[[Graph], Graph]) -> None:
     pool = Node("pool", "global_average_pool", ("input",), (3,), {"keepdims": False}, path="head/pool")
     with pytest.raises(UnsupportedLayerError, match=r"expected one Conv2D .* came global_average_pool at 'head/pool'"):
-        fold_grey(chain(pool))
+        grey(chain(pool))

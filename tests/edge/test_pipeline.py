@@ -25,6 +25,10 @@ def test_overhead_is_taken_cycle_by_cycle() -> None:
     assert pipeline.overhead(whole, model, 1)["share"] == pytest.approx(0.5)
 
 
+def test_cycles_are_whole() -> None:
+    assert pipeline.in_cycles(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 100.0]), 3).tolist() == [6.0, 15.0]
+
+
 def test_the_pipeline_record_accounts_for_the_whole_frame(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "p.json"
     words = ("benchmark", "pipeline", "--frames", 12, "--warmup", 3, "--width", 320, "--height", 240)
@@ -41,6 +45,8 @@ def test_the_pipeline_record_accounts_for_the_whole_frame(run: Run, tmp_path: Pa
     spent = sum(stage["mean"] * stage["n"] for stage in stages.values())
     assert spent <= 12 * record["end_to_end_ms"]["mean"] * 1.001
     assert 0 < record["overhead"]["share"] < 1
+    assert [(entry["of"], entry["samples"]) for entry in record["stability"]["measures"]] == [("detection cycles", 4)]
+    assert "stability: " in result.stdout and "load_1m" in record["machine"]
 
 
 def test_frames_without_a_face_are_refused() -> None:

@@ -155,3 +155,24 @@ def test_beyond_the_picture_the_border_is_repeated_in_tilted_crops_too() -> None
 def test_an_angle_that_is_none_is_refused(degrees: float) -> None:
     with pytest.raises(ValueError, match="expected a finite angle; got"):
         crop_face(gradient(20, 20), (0, 0, 9, 9), PLAIN, 8, 8, degrees)
+
+
+def test_a_large_crop_is_halved_before_it_is_averaged_and_loses_nothing_but_rounding() -> None:
+    stripes = np.repeat(np.array([0, 200], np.uint8), 8)  # blocks of 8 pixels: whole at every halving
+    picture = np.repeat(np.tile(stripes, 12)[np.newaxis, :, np.newaxis], 192, axis=0).repeat(3, axis=2)
+    spec = CropSpec(side_scale=1.0, offset_x=0.0, offset_y=0.0, resolution_px=24, alignment="none")
+    np.testing.assert_array_equal(crop_face(picture, (0, 0, 192, 192), spec, 24, 24), picture[::8, ::8])
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
+    came = crop_face(noise, (2, 2, 194, 194), spec, 24, 24)
+    means = noise[2:194, 2:194].reshape(24, 8, 24, 8, 3).mean(axis=(1, 3))
+    assert np.abs(came - means).max() <= 2  # three halvings round three times
+    assert np.abs(fit(noise, 24, 24) - means).max() > 4  # another square
+
+
+def test_a_crop_of_odd_side_is_moved_by_half_a_block_at_most() -> None:
+    ramp = np.repeat(np.arange(201, dtype=np.uint8)[np.newaxis, :, np.newaxis], 201, axis=0).repeat(3, axis=2)
+    spec = CropSpec(side_scale=1.0, offset_x=0.0, offset_y=0.0, resolution_px=24, alignment="none")
+    for side in (95, 97, 131, 190, 201):
+        came = crop_face(ramp, (0, 0, side, side), spec, 24, 24)[0, :, 0].astype(float)
+        expected = (np.arange(24) + 0.5) * side / 24 - 0.5
+        assert np.abs(came - expected).max() <= 2.5, side

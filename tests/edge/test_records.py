@@ -10,6 +10,7 @@ import pytest
 
 from edge import records
 from edge.errors import DataError
+from tests.edge.machines import fake
 
 RECORD: dict[str, Any] = {
     "schema": 1, "kind": "latency", "created": records.now(), "fer_edge": "0", "command": [], "model": {},
@@ -66,16 +67,11 @@ def test_the_machine_is_this_one() -> None:
     assert found["model"]
 
 
-def test_a_board_is_named_by_its_device_tree_and_a_pc_by_its_processor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    board, processor = tmp_path / "model", tmp_path / "cpuinfo"
-    processor.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n")
-    monkeypatch.setattr(records, "_DEVICE_TREE_MODEL", board)
-    monkeypatch.setattr(records, "_CPUINFO", processor)
-    assert records.machine()["model"] == "Some CPU @ 2 GHz"
-    board.write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
-    assert records.machine()["model"] == "Raspberry Pi 4 Model B Rev 1.4"
+def test_a_board_is_named_by_its_device_tree_and_a_pc_by_its_processor(tmp_path: Path) -> None:
+    processor = {"proc/cpuinfo": "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n"}
+    assert records.machine(fake(tmp_path, processor))["model"] == "Some CPU @ 2 GHz"
+    tree = {"proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0"}
+    assert records.machine(fake(tmp_path, tree))["model"] == "Raspberry Pi 4 Model B Rev 1.4"
 
 
 def test_the_moment_is_utc_to_the_second() -> None:

@@ -322,3 +322,20 @@ def test_the_runtime_page_holds_the_figures_of_its_records() -> None:
     words = ["runtime", str(RESULTS / "runtime"), "--page", str(FOLDER / "runtime.md"), "--check"]
     result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
     assert result.exit_code == 0, result.output
+
+
+def test_the_limits_of_the_verdict_are_the_codes() -> None:
+    from edge import stability
+    from edge.system.speed import PI_LIMIT_C
+
+    text = (FOLDER / "benchmarks.md").read_text(encoding="utf-8")
+    throttled, noisy = re.findall(r"^\| `(?:throttled|noisy)` \| (.+) \|$", text, re.MULTILINE)
+    assert f"fell by more than {stability.CLOCK_DROP_LIMIT:.0%}".replace("%", " %") in throttled
+    assert f"{PI_LIMIT_C:.0f} °C on a Raspberry Pi" in throttled
+    for measure, share in (
+        ("MAD", f"{stability.MAD_LIMIT:.1%}"),
+        ("p90", f"{stability.TAIL_LIMIT:.0%}"),
+        ("third's median", f"{stability.DRIFT_LIMIT:.0%}"),
+    ):
+        assert f"{measure} is more than {share}".replace("%", " %") in noisy
+    assert f"fewer than {stability.FEWEST_SAMPLES} samples" in noisy

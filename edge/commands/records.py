@@ -1,0 +1,30 @@
+"""Lines that the benchmark commands share: what ran where, percentiles, and whether the figures may be trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def heading(result: dict[str, Any]) -> str:
+    """Return the first line: model, runtime, threads, machine."""
+    model, runtime = result["model"], result["runtime"]
+    return (
+        f"{model['name']} ({model['recipe']}, {model['size_bytes']:,} bytes) with {runtime['name']} "
+        f"{runtime['version']}, {threads(result['threads'])}, on {result['machine']['model']}"
+    )
+
+
+def threads(number: int) -> str:
+    """Return a number of threads in words."""
+    return f"{number} thread{'' if number == 1 else 's'}"
+
+
+def percentiles(latency_ms: dict[str, float]) -> str:
+    """Return the percentiles of latencies in milliseconds."""
+    return f"p50 {latency_ms['p50']:.3f} ms, p90 {latency_ms['p90']:.3f} ms, p99 {latency_ms['p99']:.3f} ms"
+
+
+def stability(result: dict[str, Any]) -> list[str]:
+    """Return the verdict in a line, and a line for each reason."""
+    found = result["stability"]
+    return [f"stability: {found['verdict']}", *(f"  {reason}" for reason in found["reasons"])]
