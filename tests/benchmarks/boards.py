@@ -76,7 +76,14 @@ def accuracy(recipe: str, machine: dict[str, Any], wrong: tuple[int, ...], name:
         "truth": truth,
         "predictions": predictions,
         "per_class": per_class,
-        "calibration": {"ece": 0.07, "ece_ci95": [0.01, 0.2], "bins": BINS, "nll": 0.4321, "nll_ci95": [0.3, 0.6]},
+        "confusion": [
+            [sum(pair == (str(row), str(column)) for pair in zip(truth, predictions, strict=True)) for column in (0, 1)]
+            for row in (0, 1)
+        ],
+        "calibration": {
+            "ece": 0.07, "ece_ci95": [0.01, 0.2], "bins": BINS, "nll": 0.4321, "nll_ci95": [0.3, 0.6],
+            "floor": 1 / 512, "floored": 0,
+        },  # fmt: skip
     }
 
 
