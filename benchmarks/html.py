@@ -51,7 +51,7 @@ def sort_value(cell: str) -> str:
     if found is None:
         return ""
     sign, digits, unit = found.groups()
-    return repr((-1 if sign in ("−", "-") and sign else 1) * float(digits.replace(",", "")) * _UNITS[unit])
+    return repr((-1 if sign in ("−", "-") else 1) * float(digits.replace(",", "")) * _UNITS[unit])
 
 
 def _inline(name: str) -> str:

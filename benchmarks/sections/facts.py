@@ -55,7 +55,7 @@ def _machine(group: Sequence[Facts]) -> Line:
         _texts(group, lambda each: each.board),
         _texts(group, lambda each: each.cpu),
         f"{first.cores}, {first.arch}",
-        _texts(group, lambda each: None if each.features is None else ", ".join(each.features) or "none looked for"),
+        _texts(group, _features),
         _range([each.memory_mb for each in group], ".0f", " MB"),
         first.system,
         _texts(group, lambda each: each.kernel),
@@ -88,6 +88,10 @@ def _run(facts: Facts) -> Line:
         facts.setting.machine,
     )
     return Line(cells, facts.setting.machine)
+
+
+def _features(facts: Facts) -> str | None:
+    return None if facts.features is None else ", ".join(facts.features) or "none of those looked for"
 
 
 def _throttled(facts: Facts) -> str | None:

@@ -22,7 +22,11 @@ PI = handmade.OTHER_MACHINE | {
 FINE = {"verdict": "fine", "reasons": [], "measures": []}
 NOISY = {"verdict": "noisy", "reasons": ["load 3.10 in the minute before"], "measures": []}
 THROTTLED = {"verdict": "throttled", "reasons": ["the clock fell from 2400 to 1500 MHz during the run"]}
-BINS = {"count": [0, 4, 16], "confidence": [0.0, 0.5, 0.9], "accuracy": [0.0, 0.25, 0.875]}
+BINS: dict[str, list[Any]] = {"count": [0, 4, 16], "confidence": [0.0, 0.5, 0.9], "accuracy": [0.0, 0.25, 0.875]}
+CALIBRATION = {
+    "ece": 0.07, "ece_ci95": [0.01, 0.2], "bins": BINS, "nll": 0.4321, "nll_ci95": [0.3, 0.6], "floor": 1 / 512,
+    "floored": 0,
+}  # fmt: skip
 
 
 def samples(p50: float, count: int = 21) -> list[float]:
@@ -80,10 +84,7 @@ def accuracy(recipe: str, machine: dict[str, Any], wrong: tuple[int, ...], name:
             [sum(pair == (str(row), str(column)) for pair in zip(truth, predictions, strict=True)) for column in (0, 1)]
             for row in (0, 1)
         ],
-        "calibration": {
-            "ece": 0.07, "ece_ci95": [0.01, 0.2], "bins": BINS, "nll": 0.4321, "nll_ci95": [0.3, 0.6],
-            "floor": 1 / 512, "floored": 0,
-        },  # fmt: skip
+        "calibration": CALIBRATION,
     }
 
 

@@ -176,7 +176,7 @@ def test_older_records_say_nothing_of_the_machine(float_and_int8: Path) -> None:
 
 def test_bins_of_unequal_length_are_named(write: Write) -> None:
     record = boards.accuracy("float32", boards.PI, (0,))
-    record["calibration"]["bins"] = boards.BINS | {"confidence": [0.5]}
+    record["calibration"] = boards.CALIBRATION | {"bins": boards.BINS | {"confidence": [0.5]}}
     with pytest.raises(DataError, match=r"calibration\.bins\.confidence: expected 3 numbers; got \[0\.5\]"):
         read_evidence([write(record)])
 
