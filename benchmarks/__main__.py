@@ -31,6 +31,7 @@ from edge.cli import OneLineGroup
 from edge.files import write_atomically
 
 if TYPE_CHECKING:
+    from benchmarks.measures import Evidence
     from benchmarks.table import Table
 
 _SAID_ONCE = ("Data", "Threads", "Runtime", "Machine")  # columns that become a line when every row has the same
@@ -57,10 +58,11 @@ def report(records: tuple[Path, ...], out: Path | None, readme: Path | None, che
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the table has signs that a terminal's encoding may lack
     sources = record_files(records)
-    table = build(read_evidence(sources))
+    evidence = read_evidence(sources)
+    table = build(evidence)
     _print(table)
     if out is not None:
-        _write_pages(table, out, sources)
+        _write_pages(evidence, table, out, sources)
     if readme is not None:
         _write_block(table, readme, check)
 
@@ -78,15 +80,16 @@ for _command in (costs, faces, footprint, instructions, peers, runtime, soak):
     main.add_command(_command)
 
 
-def _write_pages(table: Table, out: Path, sources: list[Path]) -> None:
-    from benchmarks import plot
-    from benchmarks import report as pages
+def _write_pages(evidence: Evidence, table: Table, out: Path, sources: list[Path]) -> None:
+    from benchmarks.html import html_page
+    from benchmarks.plot import standalone
+    from benchmarks.report import PLOT_FOLDER, compose, markdown_page
 
-    svg = plot.tradeoff_svg(table.rows)
-    if svg is not None:
-        write_atomically(out / pages.PLOT_NAME, svg)
-    write_atomically(out / "report.md", pages.markdown_page(table, svg is not None, sources))
-    write_atomically(out / "report.html", pages.html_page(table, svg, sources))
+    report = compose(evidence, table, sources)
+    for plot in report.plots:
+        write_atomically(out / PLOT_FOLDER / f"{plot.name}.svg", standalone(plot.svg))
+    write_atomically(out / "report.md", markdown_page(report))
+    write_atomically(out / "report.html", html_page(report))
     click.echo(f"wrote {out / 'report.md'} and {out / 'report.html'}")
 
 
@@ -111,15 +114,17 @@ def _print(table: Table) -> None:
 
     from benchmarks.table import HEADINGS
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_OF_A_PIPE)
+    width = None if Console().is_terminal else _WIDTH_OF_A_PIPE
+    console = Console(width=width, markup=False, emoji=False, highlight=False)  # names are texts, whatever is in them
+    if not table.rows:
+        console.print("no accuracy or latency record among them")
+        return
     columns = list(zip(*(row.cells() for row in table.rows), strict=True))
     grid = Grid()
     kept = []
     for index, (heading, column) in enumerate(zip(HEADINGS, columns, strict=True)):
         if heading in _SAID_ONCE and len(set(column)) == 1:
-            console.print(f"{heading}: {column[0]}", markup=False, highlight=False)
+            console.print(f"{heading}: {column[0]}")
         else:
             grid.add_column(heading)
             kept.append(index)

@@ -8,156 +8,61 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+
+from benchmarks.fields import Fields
+from benchmarks.machines import Facts, Setting, facts_of, setting_of, stability_of
+from benchmarks.measures import (
+    Accuracy,
+    Bins,
+    Conversion,
+    Data,
+    Evidence,
+    Latency,
+    Model,
+    Other,
+    Pipeline,
+    Ratio,
+    Score,
+    Stage,
+)
 from edge.errors import DataError
 from edge.records import read_record
 
-_REMEDY = "write it again with `fer-edge benchmark ... --record`"
-OF_RUNTIME = ("pipeline", "startup")
-"""Kinds that `python -m benchmarks runtime` shows, and this report does not."""
-_CONVERSION = {"schema": 1, "kind": "conversion"}
-
-
-@dataclass(frozen=True, order=True)
-class Model:
-    """The model block of a record; `sha256` is its identity."""
-
-    name: str
-    recipe: str
-    backbone: str
-    sha256: str
-    size_bytes: int
-    input: tuple[int, ...]
-
-
-@dataclass(frozen=True, order=True)
-class Setting:
-    """Where and with what a figure was measured; figures of two settings never share a row.
-
-    Attributes:
-        machine: model, cores, architecture, system (short) and Python, as shown.
-        runtime: name and version of the interpreter, as shown.
-        system: the operating system in full, which is compared but not shown.
-    """
-
-    machine: str
-    runtime: str
-    system: str
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Milliseconds of single inferences of one model.
-
-    Attributes:
-        p50: median; `p90` and `p99` the percentiles.
-        own: whether the record is about this model; else it was the other half of an interleaved pair.
-    """
-
-    path: Path
-    created: str
-    model: Model
-    setting: Setting
-    threads: int
-    runs: int
-    p50: float
-    p90: float
-    p99: float
-    own: bool
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """How many times faster `model` is than `against`, from interleaved pairs: time of `against` / time of `model`.
-
-    Attributes:
-        low: lower end of the 95 % interval of the median; `high` the upper end.
-    """
-
-    path: Path
-    created: str
-    model: Model
-    against: Model
-    setting: Setting
-    threads: int
-    pairs: int
-    median: float
-    p10: float
-    p90: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, order=True)
-class Data:
-    """The labelled pictures of an accuracy record; `fingerprint` is their identity."""
-
-    name: str
-    part: str
-    samples: int
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How right one model was on one part of a data set.
-
-    Attributes:
-        accuracy: share of right answers, 0..1, with `low` and `high` its 95 % interval.
-        macro_f1: plain mean F1 of the classes, 0..1; `weighted_f1` weighted by support.
-        correct: one bool a sample, in the data's order.
-        predictions: one character a sample, the predicted class in base 36.
-    """
-
-    path: Path
-    created: str
-    model: Model
-    setting: Setting
-    data: Data
-    accuracy: float
-    low: float
-    high: float
-    macro_f1: float
-    weighted_f1: float
-    correct: tuple[bool, ...]
-    predictions: str
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What `python -m convert` found in the file that it wrote.
-
-    Attributes:
-        operators: operator -> count in the whole file; `outside` those that XNNPACK leaves to slower kernels, and
-            `floats` those that compute in float.
-        partitions: pieces into which XNNPACK cuts the graph; 1 is best.
-        agreement: part of the data -> share (0..1) of samples where the file gives the class of the network that it
-            was exported from (for INT8: with fake quantization).
-    """
-
-    path: Path
-    name: str
-    recipe: str
-    sha256: str
-    size_bytes: int
-    operators: Mapping[str, int]
-    outside: Mapping[str, int]
-    floats: Mapping[str, int]
-    partitions: int
-    agreement: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything that was read; `latencies` holds both models of an interleaved record."""
-
-    latencies: tuple[Latency, ...]
-    ratios: tuple[Ratio, ...]
-    accuracies: tuple[Accuracy, ...]
-    conversions: tuple[Conversion, ...]
+__all__ = [
+    "ELSEWHERE",
+    "Accuracy",
+    "Bins",
+    "Conversion",
+    "Data",
+    "Evidence",
+    "Latency",
+    "Model",
+    "Other",
+    "Pipeline",
+    "Ratio",
+    "Score",
+    "Setting",
+    "Stage",
+    "read_evidence",
+    "record_files",
+]
+ELSEWHERE: Mapping[str, str] = {
+    "startup": "python -m benchmarks runtime",
+    "soak": "python -m benchmarks runtime",
+    "footprint": "python -m benchmarks runtime",
+    "faces": "python -m benchmarks runtime",
+    "fuzz": "python -m benchmarks runtime",
+    "peers": "python -m benchmarks costs",
+    "instructions": "python -m benchmarks costs",
+    "tradeoff": "python -m benchmarks pareto",
+    "throughput": "python -m train throughput",
+}
+"""Kinds of record that this report leaves out, and the command that shows (or, the last one, prints) them."""
+ROUNDING = 1e-3
+"""Share by which a median may differ from that of its samples, which are written with six decimals."""
 
 
 def record_files(paths: Iterable[Path]) -> list[Path]:
@@ -191,80 +96,35 @@ def read_evidence(paths: Iterable[Path]) -> Evidence:
     ratios: list[Ratio] = []
     accuracies: list[Accuracy] = []
     conversions: list[Conversion] = []
+    pipelines: list[Pipeline] = []
+    facts: list[Facts] = []
+    others: list[Other] = []
     for path in record_files(paths):
-        report = _conversion_report(path)
-        if report is not None:
-            conversions.append(_conversion(report))
+        kind = _foreign_kind(path)
+        if kind == "conversion":
+            conversions.append(_conversion(_conversion_report(path)))
             continue
-        record = _Fields(path, "", read_record(path))
-        if record.text("kind") in OF_RUNTIME:
+        if kind is not None:
+            others.append(Other(path, kind, ELSEWHERE[kind]))
             continue
+        record = Fields(path, "", read_record(path))
+        facts.append(facts_of(record))
         if record.text("kind") == "accuracy":
             accuracies.append(_accuracy(record))
+        elif record.text("kind") == "pipeline":
+            pipelines.append(_pipeline(record))
         else:
             latencies.append(_latency(record, record))
-            if "against" in record.values:
-                ratios.append(_ratio(record))
-                latencies.append(_latency(record, record.block("against")))
-    return Evidence(tuple(latencies), tuple(ratios), tuple(accuracies), tuple(conversions))
+            for other, ratio in _others(record):
+                latencies.append(_latency(record, other))
+                ratios.append(_ratio(record, other, ratio))
+    return Evidence(
+        tuple(latencies), tuple(ratios), tuple(accuracies), tuple(conversions), tuple(pipelines), tuple(facts),
+        tuple(others),
+    )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Fields:
-    """One JSON object of a record; every look-up is checked and names the file and the field when it fails."""
-
-    path: Path
-    where: str
-    values: Mapping[str, Any]
-
-    def fail(self, key: str, expected: str) -> DataError:
-        """Return the error for a field that is not what was expected."""
-        came = json.dumps(self.values.get(key), ensure_ascii=False) if key in self.values else "no such field"
-        short = came if len(came) <= 60 else came[:57] + "..."
-        return DataError(f"{self.path}: {self.where}{key}: expected {expected}; got {short}; {_REMEDY}")
-
-    def text(self, key: str) -> str:
-        """Return a non-empty text."""
-        value = self.values.get(key)
-        if not isinstance(value, str) or not value:
-            raise self.fail(key, "a text")
-        return value
-
-    def number(self, key: str, low: float = 0.0, high: float = float("inf")) -> float:
-        """Return a number in low..high."""
-        value = self.values.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self.fail(key, f"a number in {low:g}..{high:g}")
-        return float(value)
-
-    def whole(self, key: str, low: int = 1) -> int:
-        """Return a whole number of at least `low`."""
-        value = self.values.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise self.fail(key, f"a whole number of at least {low}")
-        return value
-
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
-        """Return `count` numbers."""
-        value = self.values.get(key)
-        if not isinstance(value, list) or len(value) != count or not all(isinstance(x, int | float) for x in value):
-            raise self.fail(key, f"{count} numbers")
-        return tuple(float(x) for x in value)
-
-    def counts(self, key: str) -> dict[str, int]:
-        """Return an object of names and whole numbers."""
-        block = self.block(key)
-        return {name: block.whole(name, low=0) for name in block.values}
-
-    def block(self, key: str) -> _Fields:
-        """Return the object under `key`."""
-        value = self.values.get(key)
-        if not isinstance(value, dict):
-            raise self.fail(key, "an object")
-        return _Fields(self.path, f"{self.where}{key}.", value)
-
-
-def _model(block: _Fields) -> Model:
+def _model(block: Fields) -> Model:
     sha256 = block.text("sha256")
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise block.fail("sha256", "64 hexadecimal digits")
@@ -278,61 +138,74 @@ def _model(block: _Fields) -> Model:
     )
 
 
-def _setting(record: _Fields) -> Setting:
-    machine, runtime = record.block("machine"), record.block("runtime")
-    system = machine.text("os")
-    short = " ".join(system.split("-")[:2])  # Linux-6.1.21-v8+-aarch64-with-glibc2.36 -> Linux 6.1.21
-    return Setting(
-        machine=f"{machine.text('model')}, {machine.whole('cores')} cores, {machine.text('arch')}, "
-        f"{short}, Python {machine.text('python')}",
-        runtime=f"{runtime.text('name')} {runtime.text('version')}",
-        system=system,
-    )
+def _others(record: Fields) -> list[tuple[Fields, Fields]]:
+    """Return the models that took turns with the record's own, each with what holds its ratio and threads."""
+    if "against" in record.values:
+        return [(record.block("against"), record)]
+    return [(other, other) for other in record.blocks("others")]
 
 
-def _latency(record: _Fields, source: _Fields) -> Latency:
-    """Return the latency in `source`: the record itself, or its `against` block."""
+def _latency(record: Fields, source: Fields) -> Latency:
+    """Return the latency in `source`: the record itself, or a model that took turns with its own."""
     times = source.block("latency_ms")
     p50, p90, p99 = times.number("p50"), times.number("p90"), times.number("p99")
     if not 0 < p50 <= p90 <= p99:
         raise source.fail("latency_ms", "0 < p50 <= p90 <= p99")
+    runs, samples = record.whole("runs"), source.positive("samples_ms")
+    if len(samples) == runs and abs(float(np.median(samples)) - p50) > ROUNDING * p50:
+        raise source.fail("samples_ms", f"samples whose median is the p50 {p50:g}")
     return Latency(
         path=record.path,
         created=record.text("created"),
         model=_model(source.block("model") if source is record else source),
-        setting=_setting(record),
-        threads=record.whole("threads"),
-        runs=record.whole("runs"),
+        setting=setting_of(record),
+        threads=(source if "threads" in source.values else record).whole("threads"),
+        runs=runs,
         p50=p50,
         p90=p90,
         p99=p99,
+        maximum=times.number("max", low=p99),
+        mad=times.maybe_number("mad"),
         own=source is record,
+        samples=samples,
+        first_ms=source.maybe_number("first_inference_ms"),
+        load_ms=source.maybe_number("load_ms"),
+        peak_rss_mb=source.maybe_number("peak_rss_mb"),
+        partitions=partitions.whole("partitions", low=0) if (partitions := source.maybe_block("xnnpack")) else None,
+        stability=stability_of(record),
     )
 
 
-def _ratio(record: _Fields) -> Ratio:
-    ratio = record.block("ratio")
+def _ratio(record: Fields, other: Fields, source: Fields) -> Ratio:
+    """Return the ratio in `source` of the record's own model to `other`."""
+    ratio = source.block("ratio")
+    own_threads = record.whole("threads") if source is record else source.whole("own_threads")
     median = ratio.number("median")
     low, high = ratio.numbers("ci95", 2)
     if not 0 < low <= median <= high:
         raise ratio.fail("ci95", f"an interval around the median {median:g}")
+    p10, p90 = ratio.number("p10"), ratio.number("p90")
+    if not 0 < p10 <= median <= p90:
+        raise ratio.fail("p10", f"0 < p10 <= the median {median:g} <= p90")
     return Ratio(
         path=record.path,
         created=record.text("created"),
         model=_model(record.block("model")),
-        against=_model(record.block("against")),
-        setting=_setting(record),
-        threads=record.whole("threads"),
-        pairs=record.whole("pairs"),
+        against=_model(other),
+        setting=setting_of(record),
+        threads=own_threads,
+        against_threads=own_threads if source is record else source.whole("threads"),
+        pairs=record.whole("pairs" if source is record else "runs"),
         median=median,
-        p10=ratio.number("p10"),
-        p90=ratio.number("p90"),
+        p10=p10,
+        p90=p90,
         low=low,
         high=high,
+        stability=stability_of(record),
     )
 
 
-def _accuracy(record: _Fields) -> Accuracy:
+def _accuracy(record: Fields) -> Accuracy:
     data = record.block("data")
     samples = data.whole("samples")
     correct, predictions = record.text("correct"), record.text("predictions")
@@ -346,11 +219,13 @@ def _accuracy(record: _Fields) -> Accuracy:
     low, high = record.numbers("accuracy_ci95", 2)
     if not 0 <= low <= share <= high <= 1:
         raise record.fail("accuracy_ci95", f"an interval around the accuracy {share:g}")
+    labels = record.texts("labels") if "labels" in record.values else ()
+    calibration = record.maybe_block("calibration")
     return Accuracy(
         path=record.path,
         created=record.text("created"),
         model=_model(record.block("model")),
-        setting=_setting(record),
+        setting=setting_of(record),
         data=Data(data.text("name"), data.text("part"), samples, data.text("fingerprint")),
         accuracy=share,
         low=low,
@@ -359,20 +234,86 @@ def _accuracy(record: _Fields) -> Accuracy:
         weighted_f1=record.number("weighted_f1", high=1.0),
         correct=tuple(character == "1" for character in correct),
         predictions=predictions,
+        labels=labels,
+        truth=_truth(record, samples),
+        per_class=_per_class(record.block("per_class")),
+        ece=calibration.number("ece", high=1.0) if calibration else None,
+        ece_interval=calibration.maybe_interval("ece_ci95") if calibration else None,
+        nll=calibration.number("nll") if calibration else None,
+        nll_interval=calibration.maybe_interval("nll_ci95") if calibration else None,
+        bins=_bins(calibration.block("bins")) if calibration else None,
     )
 
 
-def _conversion_report(path: Path) -> _Fields | None:
-    """Return the file's fields if it is a conversion report; None for all else, which `read_record` judges."""
+def _truth(record: Fields, samples: int) -> str:
+    truth = record.maybe_text("truth") or ""
+    if truth and len(truth) != samples:
+        raise record.fail("truth", f"{samples} characters, one a sample")
+    return truth
+
+
+def _per_class(block: Fields) -> dict[str, Score]:
+    return {
+        name: Score(
+            precision=score.number("precision", high=1.0),
+            recall=score.number("recall", high=1.0),
+            f1=score.number("f1", high=1.0),
+            support=score.whole("support", low=0),
+        )
+        for name in block.values
+        for score in [block.block(name)]
+    }
+
+
+def _bins(block: Fields) -> Bins:
+    counts = block.values.get("count")
+    if not isinstance(counts, list) or not counts or not all(type(each) is int and each >= 0 for each in counts):
+        raise block.fail("count", "a list of whole numbers")
+    return Bins(tuple(counts), block.numbers("confidence", len(counts)), block.numbers("accuracy", len(counts)))
+
+
+def _pipeline(record: Fields) -> Pipeline:
+    stages, frame = record.block("stages_ms"), record.block("frame")
+    frames = record.whole("frames")
+    if not stages.values:
+        raise record.fail("stages_ms", "a stage or more")
+    return Pipeline(
+        path=record.path,
+        created=record.text("created"),
+        model=_model(record.block("model")),
+        setting=setting_of(record),
+        threads=record.whole("threads"),
+        frame=(frame.whole("width"), frame.whole("height")),
+        frames=frames,
+        detector=record.text("detector"),
+        detect_every=record.whole("detect_every"),
+        infer_every=record.whole("infer_every"),
+        stages={name: _stage(stages.block(name), stages.block(name).whole("n")) for name in stages.values},
+        whole=_stage(record.block("end_to_end_ms"), frames),
+        stability=stability_of(record),
+    )
+
+
+def _stage(times: Fields, count: int) -> Stage:
+    p50, p90, p99, mean, maximum = (times.number(key) for key in ("p50", "p90", "p99", "mean", "max"))
+    return Stage(p50, p90, p99, mean, maximum, count)
+
+
+def _foreign_kind(path: Path) -> str | None:
+    """Return "conversion" or a kind of ELSEWHERE; None for all else, which `read_record` judges."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    is_report = isinstance(values, dict) and {key: values.get(key) for key in _CONVERSION} == _CONVERSION
-    return _Fields(path, "", values) if is_report else None
+    kind = values.get("kind") if isinstance(values, dict) and values.get("schema") == 1 else None
+    return kind if kind == "conversion" or (isinstance(kind, str) and kind in ELSEWHERE) else None
 
 
-def _conversion(report: _Fields) -> Conversion:
+def _conversion_report(path: Path) -> Fields:
+    return Fields(path, "", json.loads(path.read_text(encoding="utf-8")))
+
+
+def _conversion(report: Fields) -> Conversion:
     inspection, parts = report.block("inspection"), report.block("parts")
     return Conversion(
         path=report.path,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.evidence import Accuracy, Conversion, Data, Evidence, Latency, Model, Ratio, Setting
+from benchmarks.evidence import Accuracy, Conversion, Data, Evidence, Latency, Model, Pipeline, Ratio, Setting
+from benchmarks.machines import Stability
 from benchmarks.paired import Drop, compare
 from edge.errors import DataError
 
@@ -23,7 +24,7 @@ HEADINGS = (
     "p50 / p90 / p99 ms", "Speed-up (95 %)", "Threads", "Runtime", "Machine",
 )  # fmt: skip
 
-_Record = TypeVar("_Record", Latency, Ratio, Accuracy)
+_Record = TypeVar("_Record", Latency, Ratio, Accuracy, Pipeline)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Row:
             f"{100 * found.accuracy:.2f} % ({100 * found.low:.1f} to {100 * found.high:.1f})" if found else MISSING,
             f"{found.macro_f1:.4f}" if found else MISSING,
             drop_text(drop) if drop else MISSING,
-            f"{time.p50:.2f} / {time.p90:.2f} / {time.p99:.2f}" if time else MISSING,
-            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else MISSING,
+            f"{time.p50:.2f} / {time.p90:.2f} / {time.p99:.2f}{mark(time.stability)}" if time else MISSING,
+            f"{ratio.median:.2f}× ({ratio.low:.2f} to {ratio.high:.2f}){mark(ratio.stability)}" if ratio else MISSING,
             str(self.threads) if self.threads else MISSING,
             self.setting.runtime,
             self.setting.machine,
@@ -64,12 +65,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows in reading order, every speed comparison and conversion, and the records that newer ones replaced."""
+    """The rows in reading order, speed comparisons, conversions, pipelines, and records that newer ones replaced."""
 
     rows: tuple[Row, ...]
     ratios: tuple[Ratio, ...]
     conversions: tuple[Conversion, ...]
     replaced: tuple[Path, ...]
+    pipelines: tuple[Pipeline, ...] = ()
 
 
 def build(evidence: Evidence) -> Table:
@@ -86,7 +88,14 @@ def build(evidence: Evidence) -> Table:
         evidence.latencies, lambda t: (t.model.sha256, t.setting, t.threads), lambda t: (t.own, t.created)
     )
     ratios = _newest(
-        evidence.ratios, lambda r: (r.model.sha256, r.against.sha256, r.setting, r.threads), lambda r: r.created
+        evidence.ratios,
+        lambda r: (r.model.sha256, r.against.sha256, r.setting, r.threads, r.against_threads),
+        lambda r: r.created,
+    )
+    pipelines = _newest(
+        evidence.pipelines,
+        lambda p: (p.model.sha256, p.setting, p.threads, p.frame, p.detector, p.detect_every, p.infer_every),
+        lambda p: p.created,
     )
     rows = [
         Row(
@@ -100,14 +109,19 @@ def build(evidence: Evidence) -> Table:
         )
         for source, accuracy, latency in _join(accuracies, latencies)
     ]
-    kept = {record.path for records in (accuracies, latencies, ratios, evidence.conversions) for record in records}
-    read = {record.path for records in vars(evidence).values() for record in records}
+    kept = {record.path for records in (accuracies, latencies, ratios, pipelines) for record in records}
     return Table(
         rows=tuple(sorted(rows, key=_reading_order)),
         ratios=tuple(ratios),
         conversions=tuple(sorted(evidence.conversions, key=lambda c: (c.name, c.recipe != FLOAT, c.recipe))),
-        replaced=tuple(sorted(read - kept)),
+        replaced=tuple(sorted({facts.path for facts in evidence.facts} - kept)),
+        pipelines=tuple(sorted(pipelines, key=lambda p: (p.setting, p.model, p.detector, p.detect_every))),
     )
+
+
+def mark(stability: Stability | None) -> str:
+    """Return what stands beside a figure of a run that was noisy or throttled; nothing beside any other."""
+    return stability.mark if stability else ""
 
 
 def size_text(size_bytes: int) -> str:
@@ -159,37 +173,66 @@ def _join(
             yield from ((latency, None, latency) for latency in unscored)
 
 
-def _drop(accuracy: Accuracy, accuracies: Sequence[Accuracy]) -> Drop | None:
-    """Return the drop against the float32 record of the same model, setting and data; None if there is none."""
+def float_of(accuracy: Accuracy, accuracies: Iterable[Accuracy]) -> Accuracy | None:
+    """Return the float32 record of the same model, setting and data; None if there is none.
+
+    Raises:
+        DataError: two different float32 files claim to be it.
+    """
     if accuracy.model.recipe == FLOAT:
         return None
     references = [
         other
         for other in accuracies
-        if _is_float_of(other.model, accuracy.model)
-        and (other.setting, other.data) == (accuracy.setting, accuracy.data)
+        if is_float_of(other.model, accuracy.model) and (other.setting, other.data) == (accuracy.setting, accuracy.data)
     ]
     if len(references) > 1:
         raise DataError(
             f"{accuracy.path}: expected one {FLOAT} record of {accuracy.model.name}; got "
             f"{' and '.join(str(other.path) for other in references)}; name the records of one training run"
         )
-    return compare(references[0], accuracy) if references else None
+    return references[0] if references else None
+
+
+def _drop(accuracy: Accuracy, accuracies: Sequence[Accuracy]) -> Drop | None:
+    reference = float_of(accuracy, accuracies)
+    return compare(reference, accuracy) if reference else None
 
 
 def _speedup(latency: Latency, ratios: Sequence[Ratio]) -> Ratio | None:
-    """Return the comparison of this model with its own float32 file in the same setting; None if there is none."""
+    """Return the comparison of this model with its own float32 file in the same setting; None if there is none.
+
+    A record about the float32 file holds the ratio the other way round.
+    """
     found = [
         ratio
-        for ratio in ratios
+        for each in ratios
+        for ratio in (each, turned_round(each))
         if ratio.model.sha256 == latency.model.sha256
-        and _is_float_of(ratio.against, latency.model)
-        and (ratio.setting, ratio.threads) == (latency.setting, latency.threads)
+        and is_float_of(ratio.against, latency.model)
+        and (ratio.setting, ratio.threads, ratio.against_threads) == (latency.setting, latency.threads, latency.threads)
     ]
     return max(found, key=lambda ratio: ratio.created) if found else None
 
 
-def _is_float_of(candidate: Model, model: Model) -> bool:
+def turned_round(ratio: Ratio) -> Ratio:
+    """Return the same pairs with their ratios inverted: order statistics, so that their inverses change places."""
+    return replace(
+        ratio,
+        model=ratio.against,
+        against=ratio.model,
+        threads=ratio.against_threads,
+        against_threads=ratio.threads,
+        median=1 / ratio.median,
+        p10=1 / ratio.p90,
+        p90=1 / ratio.p10,
+        low=1 / ratio.high,
+        high=1 / ratio.low,
+    )
+
+
+def is_float_of(candidate: Model, model: Model) -> bool:
+    """Return whether a file is the float32 one of the network that another file was made from."""
     same = (candidate.name, candidate.backbone, candidate.input) == (model.name, model.backbone, model.input)
     return same and candidate.recipe == FLOAT and candidate.sha256 != model.sha256
 

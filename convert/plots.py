@@ -28,7 +28,7 @@ COLOURS = ("#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#009e73", "#cc79a7")
 MARKERS = ("o", "D", "v", "^", "s", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), "-", (0, (2, 1)))
 _METADATA = ("Creator", "Date", "Format", "Type")  # left out: it would name addresses
-_INK = "#010203"  # stands for the page's text colour until the SVG is written
+INK = "#010203"  # stands for the page's text colour until the SVG is written
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": HASH_SALT,
@@ -38,11 +38,11 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
 }
 
 
@@ -86,9 +86,9 @@ def tradeoff(reports: Sequence[Report], part: str) -> str | None:
             )
         _time_axis(axes[0], [row["latency_ms"]["p50"] for _, row in known])
         axes[0].set_ylabel(f"accuracy on {part}, %")
-        _legend(axes[0])
+        legend(axes[0])
 
-    return _svg(draw, [1.5 * PANEL_INCHES])
+    return svg(draw, [1.5 * PANEL_INCHES])
 
 
 def latencies(reports: Sequence[Report]) -> str | None:
@@ -104,12 +104,12 @@ def latencies(reports: Sequence[Report]) -> str | None:
             colour = look[name].colour
             axes[0].plot([p1, p99], [place, place], color=colour, linewidth=1.5)
             axes[0].barh(place, p75 - p25, left=p25, height=0.5, color=colour, alpha=0.45, edgecolor=colour)
-            axes[0].plot([p50, p50], [place - 0.3, place + 0.3], color=_INK, linewidth=2)
+            axes[0].plot([p50, p50], [place - 0.3, place + 0.3], color=INK, linewidth=2)
         axes[0].set_yticks(range(len(known)), [name for name, _ in reversed(known)])
         axes[0].set_ylim(-0.6, len(known) - 0.4)
         _time_axis(axes[0], [row["latency_ms"]["p50"] for _, row in known])
 
-    return _svg(draw, [0.9 + 0.4 * len(known)])
+    return svg(draw, [0.9 + 0.4 * len(known)])
 
 
 def class_changes(reports: Sequence[Report], part: str) -> str | None:
@@ -125,7 +125,7 @@ def class_changes(reports: Sequence[Report], part: str) -> str | None:
         step = 0.7 / len(known)
         for row in range(0, len(names), 2):
             axes[0].axhspan(row - 0.5, row + 0.5, color="#808080", alpha=0.12, linewidth=0)
-        axes[0].axvline(0, color=_INK, linewidth=1)
+        axes[0].axvline(0, color=INK, linewidth=1)
         for place, (recipe, values) in enumerate(known.items()):
             style, rows = look[recipe], np.arange(len(names)) + (place - (len(known) - 1) / 2) * step
             axes[0].scatter(
@@ -139,9 +139,9 @@ def class_changes(reports: Sequence[Report], part: str) -> str | None:
         axes[0].set_yticks(range(len(names)), names)
         axes[0].set_ylim(len(names) - 0.5, -0.5)
         axes[0].set_xlabel("change of F1, points (right is better)")
-        _legend(axes[0])
+        legend(axes[0])
 
-    return _svg(draw, [1.3 + 0.42 * len(names)])
+    return svg(draw, [1.3 + 0.42 * len(names)])
 
 
 def layer_curve(reports: Sequence[Report], key: str) -> str | None:
@@ -171,9 +171,9 @@ def layer_curve(reports: Sequence[Report], key: str) -> str | None:
         axes[0].set_ylabel("SQNR, dB")
         axes[0].grid(axis="y", alpha=0.25)
         axes[0].set_xlabel("layer, from the picture to the logits")
-        _legend(axes[0])
+        legend(axes[0])
 
-    return _svg(draw, [1.25 * PANEL_INCHES])
+    return svg(draw, [1.25 * PANEL_INCHES])
 
 
 def sensitivity(report: Report) -> str | None:
@@ -199,7 +199,7 @@ def sensitivity(report: Report) -> str | None:
         axes[0].xaxis.set_major_locator(MaxNLocator(4))
         axes[0].xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
-    return _svg(draw, [0.9 + BAR_INCHES * len(rows)])
+    return svg(draw, [0.9 + BAR_INCHES * len(rows)])
 
 
 def history(report: Report) -> str | None:
@@ -228,9 +228,9 @@ def history(report: Report) -> str | None:
             panel.set_xlim(left=-0.02 * rows[-1]["step"] - 1e-9)
         axes[-1].set_xlabel("step")
         if axes[-1].get_legend_handles_labels()[0]:
-            _legend(axes[-1])
+            legend(axes[-1])
 
-    return _svg(draw, [0.72 * PANEL_INCHES] * len(keys))
+    return svg(draw, [0.72 * PANEL_INCHES] * len(keys))
 
 
 def latency_of(report: Report) -> Mapping[str, Any] | None:
@@ -244,8 +244,13 @@ def shortened(name: str, length: int = 30) -> str:
     return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-length // 2 :]}"
 
 
-def _svg(draw: Callable[[Sequence[Axes]], None], heights: Sequence[float]) -> str:
-    """One SVG element with a panel for each height in inches, one below the other."""
+def svg(draw: Callable[[Sequence[Axes]], None], heights: Sequence[float]) -> str:
+    """One SVG element with a panel for each height in inches, one below the other.
+
+    Args:
+        draw: draws on the panels, with ``INK`` for the page's text colour.
+        heights: in inches; the width is ``WIDTH_INCHES``, at which text can be read on a phone.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -255,7 +260,7 @@ def _svg(draw: Callable[[Sequence[Axes]], None], heights: Sequence[float]) -> st
         draw([figure.add_subplot(grid[row, 0]) for row in range(len(heights))])
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
-    text = stream.getvalue().replace(_INK, "currentColor")
+    text = stream.getvalue().replace(INK, "currentColor")
     # Names such as axes_1 would occur once a plot; what is referred to has a hash for a name.
     return re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text[text.index("<svg") :])
 
@@ -273,7 +278,7 @@ def _time_axis(axes: Axes, medians: Sequence[float]) -> None:
     axes.grid(axis="x", alpha=0.25)
 
 
-def _legend(axes: Axes) -> None:
-    """Below the panel, so that it covers no point."""
+def legend(axes: Axes) -> None:
+    """Name what is drawn. Below the panel, so that it covers no point."""
     handles, labels = axes.get_legend_handles_labels()
     axes.figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), fontsize=9)

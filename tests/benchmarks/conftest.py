@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.evidence import read_evidence, record_files
+from benchmarks.report import Report, compose
+from benchmarks.table import build
+from tests.benchmarks import boards
 from tests.benchmarks.handmade import accuracy, paired_latency
 
 Write = Callable[..., Path]
@@ -27,6 +31,27 @@ def write(tmp_path: Path) -> Write:
         return folder
 
     return _write
+
+
+def report_of(folder: Path) -> Report:
+    """Return the report of a folder's records."""
+    evidence = read_evidence([folder])
+    return compose(evidence, build(evidence), record_files([folder]))
+
+
+@pytest.fixture(scope="session")
+def two_boards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the records of two boards, whose second network has a hostile name."""
+    folder = tmp_path_factory.mktemp("boards")
+    for number, record in enumerate(boards.records()):
+        (folder / f"{number}-{record['kind']}.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report(two_boards: Path) -> Report:
+    """The report of the two boards, composed once."""
+    return report_of(two_boards)
 
 
 @pytest.fixture

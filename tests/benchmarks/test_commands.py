@@ -35,7 +35,22 @@ def test_report_prints_the_table_and_writes_both_pages(float_and_int8: Path, tmp
     assert "80.00 % (60.0 to 95.0)" in result.stdout
     assert "3.00× (2.94 to 3.06)" in result.stdout
     assert "Machine: Test CPU, 2 cores" in result.stdout
-    assert sorted(path.name for path in out.iterdir()) == ["accuracy-latency.svg", "report.html", "report.md"]
+    assert sorted(path.name for path in out.iterdir()) == ["plots", "report.html", "report.md"]
+    assert sorted(path.name for path in (out / "plots").iterdir()) == ["accuracy-latency.svg", "size.svg"]
+
+
+def test_a_name_with_the_terminals_markup_is_printed_as_it_is(write: Write) -> None:
+    name = "[/bold]:warning:"
+    result = _benchmarks("report", write(handmade.latency("float32", 6.0, model=handmade.model("float32", name=name))))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert name in result.stdout
+
+
+def test_records_of_other_commands_alone_are_no_error(tmp_path: Path) -> None:
+    (tmp_path / "counted.json").write_text('{"schema": 1, "kind": "instructions"}', encoding="utf-8")
+    result = _benchmarks("report", tmp_path, "--out", tmp_path / "report")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "no accuracy or latency record among them" in result.stdout
 
 
 @pytest.mark.parametrize(("encoding", "times"), [("utf-8", "×"), ("latin-1", "×"), ("ascii", "?")])

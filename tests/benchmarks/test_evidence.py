@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks.evidence import read_evidence, record_files
 from edge.errors import DataError
-from tests.benchmarks import handmade
+from tests.benchmarks import boards, handmade
 from tests.benchmarks.conftest import Write
 
 
@@ -40,10 +41,13 @@ def test_a_folder_and_a_file_in_it_count_once(float_and_int8: Path) -> None:
 
 def test_records_of_the_runtime_page_are_left_to_it(float_and_int8: Path) -> None:
     before = read_evidence([float_and_int8])
+    assert before.others == ()
     (like,) = [path for path in float_and_int8.iterdir() if "latency" in path.name][:1]
     record = {**json.loads(like.read_text()), "kind": "startup", "commands": [], "detector": "haar"}
     (float_and_int8 / "startup.json").write_text(json.dumps(record))
-    assert read_evidence([float_and_int8]) == before
+    found = read_evidence([float_and_int8])
+    assert replace(found, others=()) == before
+    assert [(other.kind, other.command) for other in found.others] == [("startup", "python -m benchmarks runtime")]
     (float_and_int8 / "startup.json").write_text(json.dumps({**record, "kind": "latency"}))
     assert len(read_evidence([float_and_int8]).latencies) > len(before.latencies)
 
@@ -100,6 +104,11 @@ def _edit(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (_edit(model=handmade.model("qat-int8", size_bytes=0)), r"model.size_bytes: expected a whole number"),
         (_edit(model=handmade.model("qat-int8", input=[64, 64])), r"model.input: expected 3 numbers"),
         (_edit(runtime={"name": "", "version": "1"}), r"runtime.name: expected a text; got \"\""),
+        (_edit(truth="333"), r"truth: expected 10 characters, one a sample"),
+        (_edit(labels="angry"), r"labels: expected a list of texts"),
+        (_edit(per_class={"angry": {"precision": 1}}), r"per_class.angry.recall: expected a number in 0..1"),
+        (_edit(calibration={"ece": 0.1, "ece_ci95": [0.2, 0.1]}), r"calibration.ece_ci95: expected an interval"),
+        (_edit(calibration={"ece": 0.1, "nll": 1, "bins": {"count": [1.5]}}), r"calibration.bins.count: expected a li"),
     ],
 )
 def test_a_wrong_field_of_an_accuracy_record_is_named(
@@ -121,6 +130,14 @@ def test_a_wrong_field_of_an_accuracy_record_is_named(
         (_edit(ratio={"median": 3.0, "p10": 2, "p90": 4, "ci95": [3.1, 3.2]}), r"ratio.ci95: expected an interval"),
         (_edit(against=handmade.model("float32")), r"against.latency_ms: expected an object; got no such field"),
         (_edit(pairs="many"), r"pairs: expected a whole number"),
+        (_edit(ratio={"median": 3.0, "p10": 0, "p90": 4, "ci95": [2.9, 3.2]}), r"ratio.p10: expected 0 < p10 <= the m"),
+        (_edit(samples_ms=[1.9] * 200), r"samples_ms: expected samples whose median is the p50 2"),
+        (_edit(samples_ms=[2.0, 0]), r"samples_ms: expected a list of numbers above 0"),
+        (_edit(stability={"verdict": "good", "reasons": []}), r"stability.verdict: expected one of fine, noisy, thr"),
+        (_edit(stability={"verdict": "fine"}), r"stability.reasons: expected a list of texts; got no such field"),
+        (_edit(peak_rss_mb="much"), r"peak_rss_mb: expected a number"),
+        (_edit(machine=handmade.MACHINE | {"features": {"NEON": 1}}), r"machine.features.NEON: expected true or false"),
+        (_edit(machine=handmade.MACHINE | {"throttled": True}), r"machine.throttled: expected an object"),
     ],
 )
 def test_a_wrong_field_of_a_latency_record_is_named(
@@ -129,4 +146,42 @@ def test_a_wrong_field_of_a_latency_record_is_named(
     record = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
     edit(record)
     with pytest.raises(DataError, match=rf"0-latency\.json: {message}"):
+        read_evidence([write(record)])
+
+
+def test_models_in_turns_are_read_one_by_one(write: Write) -> None:
+    evidence = read_evidence([write(boards.turns(boards.WORKSTATION, boards.NOISY, 1.0))])
+    assert [(found.model.recipe, found.threads, found.p50, len(found.samples)) for found in evidence.latencies] == [
+        ("qat-int8", 1, 2.0, 21),
+        ("float32", 1, 6.0, 21),
+        ("qat-int8", 2, 1.5, 21),
+    ]
+    assert [
+        (found.against.recipe, found.threads, found.against_threads, found.median) for found in evidence.ratios
+    ] == [("float32", 1, 1, 3.0), ("qat-int8", 1, 2, 0.75)]
+    assert {found.stability and found.stability.verdict for found in evidence.latencies} == {"noisy"}
+
+
+def test_one_of_several_models_without_its_threads_is_named(write: Write) -> None:
+    record = boards.turns(boards.WORKSTATION, boards.FINE, 1.0)
+    del record["others"][1]["own_threads"]
+    with pytest.raises(DataError, match=r"0-latency\.json: others\.1\.own_threads: expected a whole number"):
+        read_evidence([write(record)])
+
+
+def test_older_records_say_nothing_of_the_machine(float_and_int8: Path) -> None:
+    for facts in read_evidence([float_and_int8]).facts:
+        assert (facts.board, facts.features, facts.throttled, facts.stability) == (None, None, None, None)
+
+
+def test_bins_of_unequal_length_are_named(write: Write) -> None:
+    record = boards.accuracy("float32", boards.PI, (0,))
+    record["calibration"] = boards.CALIBRATION | {"bins": boards.BINS | {"confidence": [0.5]}}
+    with pytest.raises(DataError, match=r"calibration\.bins\.confidence: expected 3 numbers; got \[0\.5\]"):
+        read_evidence([write(record)])
+
+
+def test_a_pipeline_without_stages_is_named(write: Write) -> None:
+    record = boards.pipeline(boards.PI, boards.FINE, 1.0) | {"stages_ms": {}}
+    with pytest.raises(DataError, match=r"stages_ms: expected a stage or more"):
         read_evidence([write(record)])

@@ -10,12 +10,13 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.evidence import read_evidence
-from benchmarks.plot import panels, tradeoff_svg
-from benchmarks.report import BEGIN, END, html_page, markdown, markdown_page, with_block
+from benchmarks.html import html_page, sort_value
+from benchmarks.plot import panels, standalone
+from benchmarks.report import BEGIN, END, Report, markdown, markdown_page, with_block
 from benchmarks.table import HEADINGS, Table, build
 from edge.errors import DataError
 from tests.benchmarks import handmade
-from tests.benchmarks.conftest import Write
+from tests.benchmarks.conftest import Write, report_of
 
 
 def _table(folder: Path) -> Table:
@@ -60,10 +61,28 @@ def test_the_page_names_its_records_and_those_left_out(write: Write) -> None:
         handmade.latency("float32", 5.0, created="2026-01-03T00:00:00+00:00"),
         handmade.latency("float32", 9.0, created="2026-01-02T00:00:00+00:00"),
     )
-    page = markdown_page(_table(folder), has_plot=False, sources=sorted(folder.iterdir()))
+    page = markdown_page(report_of(folder))
     assert "from 0-latency.json, 1-latency.json." in page
     assert "Left out for newer records: 1-latency.json." in page
     assert "accuracy-latency.svg" not in page
+
+
+def test_a_record_of_another_command_is_left_to_it_by_name(float_and_int8: Path) -> None:
+    assert "Left to" not in markdown_page(report_of(float_and_int8))
+    (float_and_int8 / "counted.json").write_text('{"schema": 1, "kind": "instructions"}', encoding="utf-8")
+    assert "Left to `python -m benchmarks costs`: counted.json." in markdown_page(report_of(float_and_int8))
+
+
+def test_markdown_links_a_file_for_each_plot_that_is_dark_on_white(float_and_int8: Path) -> None:
+    report = report_of(float_and_int8)
+    page = markdown_page(report)
+    assert [plot.name for plot in report.plots] == ["accuracy-latency", "size"]
+    for plot in report.plots:
+        assert f"](plots/{plot.name}.svg)" in page
+        assert "currentColor" in plot.svg
+        drawn = standalone(plot.svg)
+        assert "currentColor" not in drawn
+        assert ElementTree.fromstring(drawn)[0].attrib["fill"] == "#ffffff"
 
 
 class _Page(HTMLParser):
@@ -71,6 +90,7 @@ class _Page(HTMLParser):
         super().__init__()
         self.outside: list[str] = []
         self.tags: list[str] = []
+        self.cells: list[str] = []
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -83,13 +103,14 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def test_the_html_page_needs_no_other_file_and_runs_no_script(float_and_int8: Path) -> None:
-    table = _table(float_and_int8)
-    source = html_page(table, tradeoff_svg(table.rows), sorted(float_and_int8.iterdir()))
+def test_the_html_page_needs_no_other_file_and_holds_one_script(float_and_int8: Path) -> None:
+    report = report_of(float_and_int8)
+    table = report.table
+    source = html_page(report)
     page = _Page()
     page.feed(source)
     assert page.outside == []
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1
     assert "svg" in page.tags
     assert not re.search(r"@import|url\((?!#)", source)
     for cell in (*HEADINGS, *table.rows[0].cells(), *table.rows[1].cells()):
@@ -100,32 +121,35 @@ def test_a_name_from_a_record_is_escaped_in_the_html_page(write: Write) -> None:
     record = handmade.latency("float32", 6.0)
     record["model"]["name"] = "<script>alert(1)</script>"
     folder = write(record)
-    source = html_page(_table(folder), None, sorted(folder.iterdir()))
-    assert "<script" not in source
-    assert "&lt;script&gt;" in source
+    source = html_page(report_of(folder))
+    assert source.count("<script") == 1  # the page's own
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in source
 
 
-def test_the_plot_names_every_model_and_is_the_same_each_time(float_and_int8: Path) -> None:
-    rows = _table(float_and_int8).rows
-    svg = tradeoff_svg(rows)
-    assert svg is not None
-    texts = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
-    assert "lite0 float32" in texts
-    assert "lite0 qat-int8" in texts
-    assert "currentColor" in svg
-    assert svg == tradeoff_svg(rows)
+def test_the_page_is_the_same_each_time(report: Report, two_boards: Path) -> None:
+    again = report_of(two_boards)
+    assert html_page(report) == html_page(again)
+    assert markdown_page(report) == markdown_page(again)
+
+
+def test_a_name_with_signs_of_mathematics_is_drawn_as_it_is(write: Write) -> None:
+    block = handmade.model("float32", name="a$b$_{c}")
+    folder = write(handmade.accuracy("float32", "1110", model=block), handmade.latency("float32", 6.0, model=block))
+    assert "a$b$_{c} float32" in report_of(folder).plots[0].svg
 
 
 def test_the_page_shows_its_command_as_code(float_and_int8: Path) -> None:
-    page = html_page(_table(float_and_int8), None, sorted(float_and_int8.iterdir()))
+    page = html_page(report_of(float_and_int8))
     assert "<code>python -m benchmarks report</code>" in page
-    assert "`" not in page
+    assert "`" not in page.partition("<script>")[0]
 
 
 def test_without_both_figures_there_is_no_plot(write: Write) -> None:
-    rows = _table(write(handmade.latency("float32", 6.0))).rows
+    folder = write(handmade.latency("float32", 6.0))
+    rows = _table(folder).rows
+    assert [plot.name for plot in report_of(folder).plots] == ["size"]
+    assert "there is nothing to draw" in html_page(report_of(folder))
     assert panels(rows) == []
-    assert tradeoff_svg(rows) is None
 
 
 def test_figures_of_two_machines_are_drawn_in_two_panels(write: Write) -> None:
@@ -143,25 +167,27 @@ def test_figures_of_two_machines_are_drawn_in_two_panels(write: Write) -> None:
     ]
 
 
-def test_models_that_lie_together_have_a_name_each_outside_the_panel(write: Write) -> None:
-    from matplotlib.figure import Figure
-
-    from benchmarks.plot import draw
-
-    records = []
-    for index, letter in enumerate("abcd"):
-        block = handmade.model("float32", name=f"network-{letter}", sha256=letter * 64)
-        records += [handmade.accuracy("float32", "1110", model=block)]
-        records += [handmade.latency("float32", 6.0 + 0.01 * index, model=block)]
-    rows = _table(write(*records)).rows
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    axes = figure.add_subplot()
-    draw(axes, rows, dict.fromkeys((row.model.name for row in rows), "#000000"))
-    figure.draw_without_rendering()
-    legend = axes.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == [f"network-{letter} float32" for letter in "abcd"]
-    assert legend.get_window_extent().y1 < axes.bbox.y0
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("66.43 % (64.8 to 68.0)", "66.43"),
+        ("0.80 / 0.88 / 0.92", "0.8"),
+        ("−0.22 (−0.67 to +0.22), p = 0.39", "-0.22"),
+        ("+10.00", "10.0"),
+        ("3,589", "3589.0"),
+        ("999 kB", "999000.0"),
+        ("1.00 MB", "1000000.0"),
+        ("2.05× (2.03 to 2.07)", "2.05"),
+        ("1", "1.0"),
+        ("–", ""),
+        ("fer2013 PrivateTest (3,589)", ""),
+        ("2026-01-02", ""),
+        ("3d-net float32", ""),
+        ("", ""),
+    ],
+)
+def test_a_cell_is_sorted_by_the_number_that_it_begins_with(cell: str, value: str) -> None:
+    assert sort_value(cell) == value
 
 
 def test_the_block_replaces_what_is_between_the_markers() -> None:

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import chromium, needs_browser, resize, until
 from tests.edge.test_serve import serving
 
 pytest.importorskip("aiohttp")
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="NO WEB PAGE IS TESTED IN A BROWSER: apt install chromium chromium-driver"
-)
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--window-size=1280,1000",
-)  # fmt: skip
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +28,6 @@ def page(browser: Any) -> Iterator[Any]:
     with serving("synthetic", "--port", 0, "--token", "t" * 20, env=dict(os.environ)) as found:
         browser.get(f"http://localhost:{found.port}/?token={'t' * 20}")
         yield browser
-
-
-def until(page: Any, script: str) -> Any:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(page, 30).until(lambda driver: driver.execute_script(f"return {script}"))
 
 
 def test_the_live_picture_is_shown_and_the_token_leaves_the_address(page: Any) -> None:
@@ -81,11 +59,7 @@ def test_a_photograph_shows_a_happy_face(page: Any, tmp_path: Path) -> None:
 
 
 def test_a_narrow_and_dark_page_does_not_overflow(page: Any) -> None:
-    page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 320, "height": 700, "deviceScaleFactor": 1, "mobile": True}
-    )
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    resize(page, 320, dark=True)
     assert page.execute_script("return document.documentElement.scrollWidth") <= 320
     assert page.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
 
