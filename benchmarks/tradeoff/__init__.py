@@ -1,0 +1,1 @@
+"""Backbones × input sizes × recipes × threads, trained, converted and measured by the commands of the other folders."""
