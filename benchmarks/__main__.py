@@ -7,6 +7,7 @@ python -m benchmarks instructions exports/fer-qat-int8.tflite --record instructi
 python -m benchmarks costs benchmarks/results/conversion --page docs/conversion.md
 python -m benchmarks tradeoff study.toml --data fer2013.csv --out study
 python -m benchmarks pareto benchmarks/results/tradeoff --page docs/tradeoff.md
+python -m benchmarks compare old.json new.json --fail-above 5
 python -m benchmarks soak --frames 100000 --record soak.json
 python -m benchmarks footprint --record footprint.json
 python -m benchmarks faces --record faces.json
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmarks.commands.compare import compare
 from benchmarks.commands.faces import faces
 from benchmarks.commands.footprint import footprint
 from benchmarks.commands.instructions import instructions
@@ -77,7 +79,7 @@ def demo(out: Path) -> None:
     run(out)
 
 
-for _command in (costs, faces, footprint, instructions, pareto, peers, runtime, soak, tradeoff):
+for _command in (compare, costs, faces, footprint, instructions, pareto, peers, runtime, soak, tradeoff):
     main.add_command(_command)
 
 

@@ -49,10 +49,14 @@ def run_steps(steps: Sequence[Step], out: Path, say: Say, again: bool = False) -
             waiting = [step for step in group if again or not ledger.is_done(step)]
             kept += len(group) - len(waiting)
             if waiting:
-                failures += _run_group(waiting, ledger, lock, lambda text, at=number: say(f"[{at}/{len(groups)}] {text}"))
+                failures += _run_group(waiting, ledger, lock, _numbered(say, number, len(groups)))
         if kept:
             say(f"{kept} of {len(steps)} steps were done already")
         return failures
+
+
+def _numbered(say: Say, number: int, count: int) -> Say:
+    return lambda text: say(f"[{number}/{count}] {text}")
 
 
 def _groups(steps: Sequence[Step]) -> list[list[Step]]:

@@ -131,7 +131,10 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _networks(path: Path, values: Mapping[str, Any]) -> tuple[Network, ...]:
-    from train.backbones import BACKBONES
+    from convert.export import quiet
+
+    with quiet():
+        from train.backbones import BACKBONES
 
     tables = values.get("backbones")
     if not isinstance(tables, dict) or not tables:
