@@ -101,7 +101,7 @@ def turns(path: Path, limits: Thresholds) -> Comparison:
     record = read_record(path)
     if record["kind"] != LATENCY or "against" not in record:
         raise NotComparableError(
-            f"{path}: expected a latency record with --against; got one model; name a second record"
+            f"{path}: expected a latency record of two models in turns; got one model; name a second record"
         )
     other, model = record["against"], record["model"]
     slower = [1 / ratio for ratio in record["ratios"]]
