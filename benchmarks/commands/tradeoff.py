@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +67,8 @@ def tradeoff(
     if dry_run:
         _list(wanted, chosen, out)
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the running command too
-    failures = run_steps(chosen, out, click.echo, again)
+    with _ending_the_running_command():
+        failures = run_steps(chosen, out, click.echo, again)
     result = gather(wanted, every, out, command_line(), failures)
     for path in (out / RECORD, *([record] if record else [])):
         write(path, result)
@@ -95,6 +97,16 @@ def pareto(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
     plots = [{} if page is None else write_plots(each, page.parent, draw=not check) for each in found]
     block = "\n".join(markdown(each, drawn) for each, drawn in zip(found, plots, strict=True))
     show_or_settle(block, page, check, (BEGIN, END), "python -m benchmarks pareto RECORDS --page")
+
+
+@contextmanager
+def _ending_the_running_command() -> Iterator[None]:
+    """Let a request to end (SIGTERM) unwind this process, so that the command that it runs is ended too."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _list(study: Any, chosen: Sequence[Step], out: Path) -> None:

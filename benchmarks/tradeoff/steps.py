@@ -165,12 +165,12 @@ def _latency(study: Study, out: Path) -> Iterator[Step]:
 
     found = cells(study, out)
     baseline, flags = found[0].model, _flags(study.latency, "latency")
+    _check(latency, ["--against", str(baseline), *flags], "latency")
     alone = ["--runs" if word == "--pairs" else word for word in flags]  # as many inferences as the others have pairs
     for cell in found:
         turns = alone if cell.model == baseline else ["--against", str(baseline), *flags]
         words = ("fer-edge", "benchmark", "latency", "--model", str(cell.model), "--threads", str(cell.threads), *turns,
                  "--record", str(cell.latency))  # fmt: skip
-        _check(latency, list(words[3:]), "latency")
         name = f"{cell.model.stem} {cell.threads} thread{'s' if cell.threads > 1 else ''}"
         yield Step("latency", name, words, tuple(dict.fromkeys((cell.model, baseline))), (cell.latency,))
 
