@@ -64,7 +64,8 @@ class Tradeoff:
     def plot(self, axes: Axes) -> None:
         """Draw the points (colour: backbone, marker: recipe, hollow: the smallest size), the front and a legend."""
         names = list(dict.fromkeys(point.backbone for point in self.points))
-        smallest = min(point.size for point in self.points)
+        sizes = sorted({point.size for point in self.points})
+        smallest, several = sizes[0], len(sizes) > 1
         if len(self.front) > 1:
             axes.step(
                 [point.p50_ms for point in self.front],
@@ -73,7 +74,7 @@ class Tradeoff:
             )  # fmt: skip
         for point in self.points:
             colour = COLOURS[names.index(point.backbone) % len(COLOURS)]
-            hollow = point.size == smallest and len({each.size for each in self.points}) > 1
+            hollow = point.size == smallest and several
             axes.plot(
                 point.p50_ms, point.accuracy, marker=MARKERS.get(point.recipe, OTHER_MARKER), markersize=8,
                 color=colour, markerfacecolor="white" if hollow else colour, linestyle="none", zorder=3,
@@ -84,7 +85,7 @@ class Tradeoff:
                 str(point.size), (point.p50_ms, point.accuracy), xytext=(7, 4), textcoords="offset points", fontsize=8,
                 color=colour, fontweight=bold,
             )  # fmt: skip
-        _finish(axes, self, names)
+        _finish(axes, self, names, f"hollow: {smallest} px" if several else None)
 
 
 def write_plots(record: Mapping[str, Any], folder: Path, draw: bool = True) -> dict[int, str]:
@@ -112,7 +113,7 @@ def _write(data: Tradeoff, path: Path) -> None:
         figure.savefig(temporary, format="svg", facecolor="white", metadata={"Date": None})
 
 
-def _finish(axes: Axes, data: Tradeoff, names: Sequence[str]) -> None:
+def _finish(axes: Axes, data: Tradeoff, names: Sequence[str], hollow: str | None) -> None:
     """Set scales, texts and the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator, NullFormatter
@@ -136,6 +137,8 @@ def _finish(axes: Axes, data: Tradeoff, names: Sequence[str]) -> None:
         Line2D([], [], marker=MARKERS.get(name, OTHER_MARKER), linestyle="none", color=_INK, label=name)
         for name in recipes
     ]
+    if hollow is not None:
+        handles.append(Line2D([], [], marker="o", linestyle="none", color=_INK, markerfacecolor="white", label=hollow))
     handles.append(Line2D([], [], linestyle="--", color=_INK, alpha=0.6, label="Pareto front"))
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
 

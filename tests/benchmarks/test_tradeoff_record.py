@@ -145,7 +145,8 @@ def test_the_plot_names_backbones_recipes_sizes_and_the_front(tmp_path: Path) ->
     names = write_plots(outcome(*cells), tmp_path)
     assert names == {1: "tradeoff-by-hand-1.svg"}
     svg = (tmp_path / names[1]).read_text(encoding="utf-8")
-    for text in ("net-a", "net-b", "float32", "ptq-int8", ">48<", ">64<", "Pareto front", "short schedule"):
+    names_shown = ("net-a", "net-b", "float32", "ptq-int8", ">48<", ">64<", "hollow: 48 px")
+    for text in (*names_shown, "Pareto front", "short schedule"):
         assert text in svg, text
     assert len(svg) < 200_000
 
