@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import edge
-from benchmarks.tradeoff.ledger import Ledger
+from benchmarks.tradeoff.ledger import DONE, Ledger
 from benchmarks.tradeoff.runner import Failure
 from benchmarks.tradeoff.steps import Cell, Step, cells, run_name
 from benchmarks.tradeoff.study import Study
@@ -62,9 +63,15 @@ def gather(
         },
         "latency": _setting(timed),
         "cells": [_cell(cell, done) for cell in found],
-        "commands": [note["command"] for step in steps if (note := ledger.note(step)).get("status") == "done"],
+        "commands": _commands(ledger, steps),
         "failures": [asdict(failure) for failure in failures],
     }
+
+
+def _commands(ledger: Ledger, steps: Sequence[Step]) -> list[str]:
+    """Return the commands of the steps that are done, as a user types them, each once."""
+    notes = [ledger.note(step) for step in steps]
+    return list(dict.fromkeys(shlex.join(note["command"]) for note in notes if note.get("status") == DONE))
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:

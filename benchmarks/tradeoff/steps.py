@@ -18,6 +18,7 @@ _OF_THE_STUDY = {  # flags that a study sets by itself
     "convert": ("recipe", "dataset", "data", "out", "name", "protocol", "quiet", "help"),
     "latency": ("model", "against", "threads", "record", "runs", "help"),
 }
+_FILES_OF_FIT = ("weights", "votes", "teacher")  # flags of `fit` that name files or folders
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,8 @@ def _train(study: Study, data: Path | None, out: Path) -> Iterator[Step]:
             "--out", str(folder),
         ]  # fmt: skip
         _check(fit, words[4:], f"backbones.{network.name}")
-        files = [network.backbone] if network.backbone.endswith(".keras") else []
-        weights = network.flags.get("weights")
-        if isinstance(weights, str) and weights not in ("none", "imagenet"):
-            files.append(weights)
         yield Step(
-            "train", name, tuple(words), (*_read(data), *map(Path, files)),
+            "train", name, tuple(words), (*_read(data), *_files(network)),
             tuple(folder / file for file in ("model.keras", "run.json", "history.csv")), folder=folder,
         )  # fmt: skip
 
@@ -173,6 +170,16 @@ def _latency(study: Study, out: Path) -> Iterator[Step]:
                  "--record", str(cell.latency))  # fmt: skip
         name = f"{cell.model.stem} {cell.threads} thread{'s' if cell.threads > 1 else ''}"
         yield Step("latency", name, words, tuple(dict.fromkeys((cell.model, baseline))), (cell.latency,))
+
+
+def _files(network: Network) -> Iterator[Path]:
+    """Yield what a training reads beside the data."""
+    if network.backbone.endswith(".keras"):
+        yield Path(network.backbone)
+    for flag in _FILES_OF_FIT:
+        value = network.flags.get(flag, [])
+        named = value if isinstance(value, list) else [value]
+        yield from (Path(str(name)) for name in named if name not in ("none", "imagenet"))
 
 
 def _data(data: Path | None) -> list[str]:

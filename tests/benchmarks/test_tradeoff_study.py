@@ -85,6 +85,13 @@ def test_a_backbones_own_flag_counts_before_the_studys(study: Study) -> None:
     assert (lite0.flags["epochs"], mine.flags["epochs"]) == (1, 3)
 
 
+def test_a_training_reads_its_data_its_network_and_the_files_of_its_flags(tmp_path: Path) -> None:
+    text = TEXT.replace('model = "mine.keras"', 'model = "mine.keras"\nweights = "w.npz"\nteacher = ["runs/a"]')
+    lite0, *_, mine = [step for step in steps(read_study(written(tmp_path, text)), Path("faces"), Path("out"))][:4]
+    assert lite0.reads == (Path("faces"),)
+    assert mine.reads == (Path("faces"), Path("mine.keras"), Path("w.npz"), Path("runs/a"))
+
+
 def test_a_list_repeats_its_flag_and_true_stands_alone(tmp_path: Path) -> None:
     text = TEXT.replace("[train]", '[train]\nteacher = ["a", "b"]\ndrop-leaks = true')
     words = steps(read_study(written(tmp_path, text)), None, Path("out"))[0].words
