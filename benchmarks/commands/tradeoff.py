@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.tradeoff.steps import STAGES
 from edge.cli import Failure as Failed
 from edge.cli import OneLineCommand, command_line
 from edge.errors import DataError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from benchmarks.tradeoff.steps import Step
 
-_STAGES = ("train", "convert", "accuracy", "latency")
 RECORD = "tradeoff.json"
 
 
@@ -29,7 +29,7 @@ RECORD = "tradeoff.json"
 @click.argument("study", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--data", type=click.Path(path_type=Path), help="Where the study's data set lies (file or folder).")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of all products.")
-@click.option("--stage", "stages", multiple=True, type=click.Choice(_STAGES), help="Only this one; may be repeated.")
+@click.option("--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Only this one; may be repeated.")
 @click.option("--again", is_flag=True, help="Run steps of --stage that are done already, too.")
 @click.option("--dry-run", is_flag=True, help="List the cells and the commands that are left; run nothing.")
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here as well.")
@@ -46,7 +46,7 @@ def tradeoff(
 
     Goes on where it stopped: a step whose products are there, made from the same files by the same command, is not
     run again. A step that fails is told, the others go on, and the exit code is 1. OUT/tradeoff.json holds the outcome,
-    OUT/tradeoff.md and OUT/tradeoff.svg show it. Measure latency on an idle machine: --stage latency --again.
+    OUT/tradeoff.md and a plot beside it show it. Measure latency on an idle machine: --stage latency --again.
     """
     if again and not stages:
         raise click.UsageError("--again needs --stage: it runs everything of that stage anew")

@@ -83,7 +83,7 @@ def compare(old: Path, new: Path, limits: Thresholds, across_machines: bool = Fa
         raise NotComparableError(f"expected records of one kind; got {kinds[0]} ({old}) and {kinds[1]} ({new})")
     if kinds[0] == INSTRUCTIONS:
         return _instructions(old, new, limits)
-    records = read_record(old), read_record(new)
+    records = _read(old), _read(new)
     _same_machine(*records, across_machines)
     findings = _latency(*records, limits) if kinds[0] == LATENCY else _accuracy(old, new, limits)
     before, after = (record["model"] for record in records)
@@ -98,13 +98,13 @@ def turns(path: Path, limits: Thresholds) -> Comparison:
         NotComparableError: the record holds one model alone.
         DataError: it is no latency record.
     """
-    record = read_record(path)
+    record = _read(path)
     if record["kind"] != LATENCY or "against" not in record:
         raise NotComparableError(
             f"{path}: expected a latency record of two models in turns; got one model; name a second record"
         )
     other, model = record["against"], record["model"]
-    slower = [1 / ratio for ratio in record["ratios"]]
+    slower = [1 / ratio for ratio in _numbers(record, "ratios")]
     found = Timing(other["latency_ms"]["p50"], record["latency_ms"]["p50"], median_of(slower))
     method = f"median of {len(slower)} interleaved pairs' ratios"
     size = _plain("size of the file, bytes", other["size_bytes"], model["size_bytes"], limits.size)
@@ -117,11 +117,12 @@ def _latency(old: Mapping[str, Any], new: Mapping[str, Any], limits: Thresholds)
     common = old.get("against", {}).get("sha256")
     if common is not None and common == new.get("against", {}).get("sha256"):
         # Both ran in turns with the same file: what slowed the machine slowed that file too, and cancels out.
-        ratio = ratio_of_medians(new["ratios"], old["ratios"])
+        ratio = ratio_of_medians(_numbers(new, "ratios"), _numbers(old, "ratios"))
         method = f"median ratios to {_title(old['against'])}, which both ran in turns with"
     else:
-        ratio = ratio_of_medians(old["samples_ms"], new["samples_ms"])
-        method = f"ratio of medians over {len(old['samples_ms'])} and {len(new['samples_ms'])} inferences"
+        before, after = (_numbers(record, "samples_ms") for record in (old, new))
+        ratio = ratio_of_medians(before, after)
+        method = f"ratio of medians over {len(before)} and {len(after)} inferences"
     return [_slower(Timing(old["latency_ms"]["p50"], new["latency_ms"]["p50"], ratio), limits, method)]
 
 
@@ -158,6 +159,20 @@ def _instructions(old: Path, new: Path, limits: Thresholds) -> Comparison:
     changed = [name for name in ("suite", "qemu", "runtime") if records[0].fields[name] != records[1].fields[name]]
     notes += [f"other {name}: {records[0].fields[name]} and {records[1].fields[name]}" for name in changed]
     return Comparison(old.name, new.name, tuple(findings), tuple(notes))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a record of latency or accuracy whose fields have been checked."""
+    read_evidence([path])
+    return read_record(path)
+
+
+def _numbers(record: Mapping[str, Any], key: str) -> list[float]:
+    came = record.get(key)
+    if not isinstance(came, list) or not all(type(value) in (int, float) for value in came):
+        raise DataError(f"{key}: expected a list of numbers; got {'none' if came is None else repr(came)[:40]}; "
+                        "measure again")  # fmt: skip
+    return came
 
 
 def _same_machine(old: Mapping[str, Any], new: Mapping[str, Any], across: bool) -> None:

@@ -15,7 +15,7 @@ from benchmarks.arm.record import record as counted
 from benchmarks.arm.record import write_instructions
 from benchmarks.commands.compare import compare as command
 from benchmarks.comparison.interval import median_of, ratio_of_medians
-from benchmarks.comparison.records import NotComparableError, Thresholds, compare, turns
+from benchmarks.comparison.records import Comparison, NotComparableError, Thresholds, compare, turns
 from benchmarks.comparison.verdict import IMPROVEMENT, NO_CHANGE, REGRESSION, Finding, overall
 from edge.errors import DataError
 from tests.benchmarks import handmade
@@ -45,6 +45,11 @@ def files(folder: Path, *records: dict[str, Any]) -> list[Path]:
     return paths
 
 
+def compared(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> Comparison:
+    first, second = files(folder, old, new)
+    return compare(first, second, Thresholds())
+
+
 def run(folder: Path, *records: dict[str, Any], flags: tuple[str, ...] = ()) -> Result:
     return CliRunner().invoke(command, [*map(str, files(folder, *records)), *flags])
 
@@ -65,8 +70,9 @@ def verdicts(factor: float, threshold: float) -> list[str]:
     came = []
     for seed in range(RUNS):
         generator = np.random.default_rng(seed)
-        ratio = ratio_of_medians(a_run(generator, 1).tolist(), a_run(generator, factor).tolist(), rounds=ROUNDS)
-        came.append(finding(*(100 * (end - 1) for end in ratio[1:]), threshold).verdict)
+        old, new = a_run(generator, 1), a_run(generator, factor)
+        _, low, high = ratio_of_medians(old.tolist(), new.tolist(), rounds=ROUNDS)
+        came.append(finding(100 * (low - 1), 100 * (high - 1), threshold).verdict)
     return came
 
 
@@ -185,21 +191,21 @@ def test_one_record_of_one_model_is_not_comparable(tmp_path: Path) -> None:
 def test_records_taken_in_turns_with_the_same_file_cancel_what_slowed_the_machine(tmp_path: Path) -> None:
     fast = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0, samples_ms=around(2.0))
     slow = handmade.paired_latency("qat-int8", "float32", p50=3.0, against_p50=9.0, samples_ms=around(3.0))
-    latency, _ = compare(*files(tmp_path, fast, slow), Thresholds()).findings
+    latency, _ = compared(tmp_path, fast, slow).findings
     assert (latency.change, latency.verdict) == (0, NO_CHANGE)
     assert "lite0 float32, which both ran in turns with" in latency.method
     alone = [{key: value for key, value in record.items() if key != "against"} for record in (fast, slow)]
-    latency, _ = compare(*files(tmp_path, *alone), Thresholds()).findings
+    latency, _ = compared(tmp_path, alone[0], alone[1]).findings
     assert (round(latency.change), latency.verdict) == (50, REGRESSION)
 
 
 def test_accuracy_is_compared_picture_by_picture(tmp_path: Path) -> None:
     right = handmade.accuracy("float32", "1" * 180 + "0" * 20)
     worse = handmade.accuracy("qat-int8", "1" * 150 + "0" * 50)
-    accuracy, _ = compare(*files(tmp_path, right, worse), Thresholds()).findings
+    accuracy, _ = compared(tmp_path, right, worse).findings
     assert (accuracy.change, accuracy.unit) == (15, "points")
     assert accuracy.verdict == REGRESSION
-    assert compare(*files(tmp_path, worse, right), Thresholds()).findings[0].verdict == IMPROVEMENT
+    assert compared(tmp_path, worse, right).findings[0].verdict == IMPROVEMENT
 
 
 def test_a_small_loss_of_accuracy_on_few_pictures_is_undecided(tmp_path: Path) -> None:
@@ -226,7 +232,7 @@ def test_accuracies_of_other_data_or_machines_are_not_comparable(
 ) -> None:
     record = handmade.accuracy("float32", "1111111100")
     with pytest.raises(NotComparableError, match=text):
-        compare(*files(tmp_path, record, record | changes), Thresholds())
+        compared(tmp_path, record, record | changes)
 
 
 def test_two_machines_are_compared_only_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -242,14 +248,14 @@ def test_two_machines_are_compared_only_where_that_is_asked_for(tmp_path: Path) 
 
 def test_another_number_of_threads_is_not_comparable(tmp_path: Path) -> None:
     with pytest.raises(NotComparableError, match="as many threads; got 1 and 2"):
-        compare(*files(tmp_path, timed(around(2.0)), timed(around(2.0), threads=2)), Thresholds())
+        compared(tmp_path, timed(around(2.0)), timed(around(2.0), threads=2))
 
 
 def test_two_kinds_are_not_comparable_and_other_kinds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NotComparableError, match="records of one kind; got latency"):
-        compare(*files(tmp_path, timed(around(2.0)), handmade.accuracy("float32", "10")), Thresholds())
+        compared(tmp_path, timed(around(2.0)), handmade.accuracy("float32", "10"))
     with pytest.raises(DataError, match="got 'soak'"):
-        compare(*files(tmp_path, timed(around(2.0)), {"kind": "soak"}), Thresholds())
+        compared(tmp_path, timed(around(2.0)), {"kind": "soak"})
 
 
 def test_a_newer_runtime_is_noted_and_compared(tmp_path: Path) -> None:
@@ -266,7 +272,7 @@ def test_instructions_are_compared_model_by_model_and_board_by_board(tmp_path: P
     for path, of_pi5 in zip(paths, (10_000_000, 10_200_000), strict=True):
         counts = {"pi4": [_count(model, 20_000_000)], "pi5": [_count(model, of_pi5)]}
         write_instructions(path, counted(counts, suite="bookworm", qemu="7.2.22", command=["by hand"]))
-    found = {finding.what: finding for finding in compare(*paths, Thresholds()).findings}
+    found = {finding.what: finding for finding in compare(paths[0], paths[1], Thresholds()).findings}
     assert found["peer on pi4: million instructions"].verdict == NO_CHANGE
     assert found["peer on pi5: million instructions"].change == pytest.approx(2)
     assert found["peer on pi5: million instructions"].verdict == REGRESSION
@@ -295,3 +301,26 @@ def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, [str(tmp_path / "none.json"), str(tmp_path / "none.json")])
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        ({"samples_ms": "many"}, "samples_ms: expected a list of numbers"),
+        ({"samples_ms": [1.0, "2"]}, "samples_ms: expected a list of numbers"),
+        ({"latency_ms": {}}, "latency_ms.p50"),
+        ({"model": {}}, "model.sha256"),
+    ],
+)
+def test_a_damaged_record_is_told_in_one_line(damage: dict[str, Any], text: str, tmp_path: Path) -> None:
+    result = run(tmp_path, timed(around(2.0)), timed(around(2.0)) | damage)
+    assert result.exit_code == 1
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_pairs_without_their_ratios_are_told_in_one_line(tmp_path: Path) -> None:
+    record = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
+    result = run(tmp_path, {key: value for key, value in record.items() if key != "ratios"})
+    assert result.exit_code == 1
+    assert "ratios: expected a list of numbers; got none" in result.stderr
