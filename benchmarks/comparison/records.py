@@ -14,6 +14,7 @@ from benchmarks.comparison.verdict import Finding
 from benchmarks.evidence import read_evidence
 from benchmarks.paired import compare as paired_drop
 from benchmarks.targets import kind_of
+from benchmarks.tradeoff.page import FINE
 from edge.errors import DataError
 from edge.records import read_record
 
@@ -189,6 +190,9 @@ def _notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     pairs = [("runtime", old["runtime"], new["runtime"]), ("fer-edge", old["fer_edge"], new["fer_edge"])]
     pairs += [(key, old["machine"].get(key), new["machine"].get(key)) for key in (*_SAME_MACHINE, *_WORTH_A_NOTE)]
     notes = [f"other {name}: {_short(before)} and {_short(after)}" for name, before, after in pairs if before != after]
+    for which, record in (("old", old), ("new", new)):
+        verdict = record.get("stability", {}).get("verdict", FINE)
+        notes += [f"the {which} record calls its own measurement {verdict}"] if verdict != FINE else []
     if old["model"]["sha256"] == new["model"]["sha256"]:
         notes.append("both records are of the same file: what changed is the machine or the software")
     return tuple(notes)

@@ -10,6 +10,7 @@ from benchmarks.targets import markdown_table
 from benchmarks.tradeoff.front import pareto_front
 
 BEGIN, END = "<!-- tradeoff:begin -->", "<!-- tradeoff:end -->"
+FINE = "fine"  # what `fer-edge benchmark` says of a measurement that nothing disturbed
 _HEADINGS = ("Backbone", "Input", "Recipe", "Threads", "Parameters", "Size", "Accuracy (95 %)", "Macro-F1", "p50 ms",
              "Times as fast as the baseline (95 %)", "Partitions", "Epochs", "Front")  # fmt: skip
 _MEANING = (
@@ -75,6 +76,10 @@ def _summary(record: Mapping[str, Any]) -> str:
     )
     if setting["baseline"]:
         lines.append(f"Baseline: {setting['baseline']['name']} {setting['baseline']['recipe']}.")
+    unsteady = [cell for cell in record["cells"] if cell["stability"] not in (None, FINE)]
+    if unsteady:
+        names = ", ".join(f"{cell['name']}: {cell['stability']}" for cell in unsteady)
+        lines.append(f"Not measured in peace ({names}).")
     return " ".join(lines)
 
 

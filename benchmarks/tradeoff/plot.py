@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.plot import COLOURS, MARKERS, OTHER_MARKER
+from benchmarks.plot import MARKERS, OTHER_MARKER
 from benchmarks.tradeoff.page import fronts
+from convert.plots import COLOURS
 from edge.files import atomic_path
 
 if TYPE_CHECKING:

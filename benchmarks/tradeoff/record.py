@@ -23,6 +23,7 @@ from edge.records import machine, now, read_record
 
 SCHEMA = 1
 KIND = "tradeoff"
+_MACHINE = ("model", "arch", "cores", "os", "python")  # what must be the same for all latencies of a study
 
 
 def gather(
@@ -108,7 +109,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 _FIGURES = (
     "parameters", "epochs", "train_pictures", "size_bytes", "sha256", "partitions", "accuracy", "accuracy_ci95",
-    "macro_f1", "latency_ms", "ratio",
+    "macro_f1", "latency_ms", "ratio", "stability",
 )  # fmt: skip
 
 
@@ -139,6 +140,7 @@ def _cell(cell: Cell, done: set[Path]) -> dict[str, Any]:
     if cell.latency in done:
         record = read_record(cell.latency)
         values["latency_ms"] = {key: record["latency_ms"][key] for key in ("p50", "p90", "p99")}
+        values["stability"] = record.get("stability", {}).get("verdict")
         if "ratio" in record:
             values["ratio"] = {key: record["ratio"][key] for key in ("median", "ci95")} | {"pairs": record["pairs"]}
     return values
@@ -182,7 +184,10 @@ def parameters(model: Path) -> int:
 
 def _setting(timed: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return where the latencies come from, which must be one place; None where there are none."""
-    settings = [{key: record[key] for key in ("machine", "runtime")} for record in timed]
+    settings = [
+        {"machine": {key: record["machine"].get(key) for key in _MACHINE}, "runtime": record["runtime"]}
+        for record in timed
+    ]
     others = [setting for setting in settings if setting != settings[0]]
     if others:
         names = " and ".join(f"{each['machine']['model']}, {each['runtime']}" for each in (settings[0], others[0]))

@@ -39,6 +39,7 @@ def cell(backbone: str, p50: float | None, accuracy: float | None, **changes: An
         "macro_f1": None if accuracy is None else 0.5,
         "latency_ms": None if p50 is None else {"p50": p50, "p90": 2 * p50, "p99": 3 * p50},
         "ratio": None if p50 is None else {"median": 2 / p50, "ci95": [1.9 / p50, 2.1 / p50], "pairs": 100},
+        "stability": None,
     }
     return values | changes
 
@@ -123,6 +124,13 @@ def test_the_page_says_schedule_figures_and_front() -> None:
     assert "| 4.000 | – | 1 | 2 |  |" in text
 
 
+def test_the_page_names_cells_whose_latency_was_disturbed() -> None:
+    calm = outcome(cell("a", 2.0, 0.5, stability="fine"), cell("b", 2.0, 0.5))
+    assert "Not measured in peace" not in markdown(calm, {})
+    text = markdown(outcome(cell("a", 2.0, 0.5, stability="noisy"), cell("b", 2.0, 0.5, stability="fine")), {})
+    assert "Not measured in peace (a-48px-float32: noisy)." in text
+
+
 def test_the_page_of_a_study_under_way_says_what_is_missing_and_what_failed() -> None:
     bare = cell("a", None, None, parameters=None, epochs=None, train_pictures=None, size_bytes=None, partitions=None)
     text = markdown(outcome(bare, latency=None, failures=[{"step": "train a", "reason": "no <room> | left"}]), {})
@@ -178,6 +186,13 @@ def test_latencies_of_two_machines_make_no_record() -> None:
     assert _setting([]) is None
     with pytest.raises(DataError, match="one machine and interpreter; got Test CPU"):
         _setting([here, here | {"machine": handmade.OTHER_MACHINE}])
+
+
+def test_a_machine_whose_temperature_moved_is_still_one_machine() -> None:
+    here = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
+    warmer = here | {"machine": handmade.MACHINE | {"temperature_c": 61.0}}
+    setting = _setting([here, warmer])
+    assert setting is not None and setting["machine"] == handmade.MACHINE
 
 
 def test_parameters_are_those_that_keras_counts(tmp_path: Path) -> None:
