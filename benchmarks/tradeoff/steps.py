@@ -158,11 +158,11 @@ def _accuracy(study: Study, data: Path | None, out: Path) -> Iterator[Step]:
 
 
 def _latency(study: Study, out: Path) -> Iterator[Step]:
-    from edge.commands.benchmark import latency
+    from edge.commands.benchmark import benchmark
 
     found = cells(study, out)
     baseline, flags = found[0].model, _flags(study.latency, "latency")
-    _check(latency, ["--against", str(baseline), *flags], "latency")
+    _check(benchmark.commands["latency"], ["--against", str(baseline), *flags], "latency")
     alone = ["--runs" if word == "--pairs" else word for word in flags]  # as many inferences as the others have pairs
     for cell in found:
         turns = alone if cell.model == baseline else ["--against", str(baseline), *flags]

@@ -266,7 +266,7 @@ def test_a_newer_runtime_is_noted_and_compared(tmp_path: Path) -> None:
 
 
 def test_a_record_that_was_disturbed_is_noted(tmp_path: Path) -> None:
-    calm, noisy = ({"stability": {"verdict": verdict}} for verdict in ("fine", "noisy"))
+    calm, noisy = ({"stability": {"verdict": verdict, "reasons": [], "measures": []}} for verdict in ("fine", "noisy"))
     assert compared(tmp_path, timed(around(2.0), **calm), timed(around(2.0), **noisy)).notes[0] == (
         "the new record calls its own measurement noisy"
     )
