@@ -5,6 +5,9 @@ python -m benchmarks report benchmarks/results/ --readme README.md --check
 python -m benchmarks peers runs/fer --dataset fer2013 --data fer2013.csv --exports exports --record peers.json
 python -m benchmarks instructions exports/fer-qat-int8.tflite --record instructions.json
 python -m benchmarks costs benchmarks/results/conversion --page docs/conversion.md
+python -m benchmarks tradeoff study.toml --data fer2013.csv --out study
+python -m benchmarks pareto benchmarks/results/tradeoff --page docs/tradeoff.md
+python -m benchmarks compare old.json new.json --fail-above 5
 python -m benchmarks soak --frames 100000 --record soak.json
 python -m benchmarks footprint --record footprint.json
 python -m benchmarks faces --record faces.json
@@ -21,12 +24,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmarks.commands.compare import compare
 from benchmarks.commands.faces import faces
 from benchmarks.commands.footprint import footprint
 from benchmarks.commands.instructions import instructions
 from benchmarks.commands.pages import costs, runtime
 from benchmarks.commands.peers import peers
 from benchmarks.commands.soak import soak
+from benchmarks.commands.tradeoff import pareto, tradeoff
 from edge.cli import OneLineGroup
 from edge.files import write_atomically
 
@@ -76,7 +81,7 @@ def demo(out: Path) -> None:
     run(out)
 
 
-for _command in (costs, faces, footprint, instructions, peers, runtime, soak):
+for _command in (compare, costs, faces, footprint, instructions, pareto, peers, runtime, soak, tradeoff):
     main.add_command(_command)
 
 

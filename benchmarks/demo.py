@@ -6,16 +6,15 @@ model that ships in the package.
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import click
 
+from benchmarks.processes import environment, program
 from edge.errors import DataError, EdgeError
 from edge.files import atomic_path
 
@@ -86,22 +85,12 @@ def run(out: Path) -> None:
         click.secho(f"\n== {number}. {title}", bold=True)
         click.echo(f"$ {shlex.join(words)}")
         began = time.monotonic()
-        code = subprocess.run(_program(words), env=_environment(), check=False).returncode
+        code = subprocess.run(program(words), env=environment(), check=False).returncode
         if code != 0:
             raise EdgeError(f"demo: expected step {number} to succeed; got exit code {code}; its message stands above")
         click.echo(f"   {time.monotonic() - began:.0f} s")
     click.echo(f"\nThe demo took {time.monotonic() - start:.0f} s.")
     click.echo(f"The report: {out / 'report.html'}. The photograph with its face: {out / 'annotated.png'}.")
-
-
-def _program(words: list[str]) -> list[str]:
-    """Return the words to start: this Python, whatever `python` and `fer-edge` mean on the search path."""
-    rest = words[1:] if words[0] == "python" else ["-m", "edge", *words[1:]]
-    return [sys.executable, *rest]
-
-
-def _environment() -> dict[str, str]:
-    return {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"} | os.environ
 
 
 def _empty(out: Path) -> None:

@@ -339,3 +339,23 @@ def test_the_limits_of_the_verdict_are_the_codes() -> None:
     ):
         assert f"{measure} is more than {share}".replace("%", " %") in noisy
     assert f"fewer than {stability.FEWEST_SAMPLES} samples" in noisy
+
+
+def test_the_tradeoff_page_holds_the_figures_of_its_records() -> None:
+    page = FOLDER / "tradeoff.md"
+    if (RESULTS / "tradeoff").is_dir():
+        words = ["pareto", str(RESULTS / "tradeoff"), "--page", str(page), "--check"]
+        result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
+        assert result.exit_code == 0, result.output
+    else:  # no record, no figure
+        assert "<!-- tradeoff:begin -->\n<!-- tradeoff:end -->" in page.read_text(encoding="utf-8")
+
+
+def test_pictures_of_the_documents_are_there_and_small() -> None:
+    shown = [
+        (document, target)
+        for document in DOCUMENTS
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", document.read_text(encoding="utf-8"))
+    ]
+    for document, target in shown:
+        assert (document.parent / target).stat().st_size < 200_000, f"{document.name}: {target}"

@@ -1,0 +1,152 @@
+"""Accuracy against latency of a study's cells, with the Pareto front drawn: data first, then the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.plot import MARKERS, OTHER_MARKER
+from benchmarks.tradeoff.page import fronts
+from convert.plots import COLOURS
+from edge.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INCHES = (8.0, 5.6)
+_INK = "#1d232b"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One cell: median milliseconds, accuracy and its 95 % interval in percent."""
+
+    backbone: str
+    size: int
+    recipe: str
+    p50_ms: float
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """All cells of a study with one number of threads, and those on the front, fastest first."""
+
+    title: str
+    points: tuple[Point, ...]
+    front: tuple[Point, ...]
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any], threads: int) -> Tradeoff:
+        """Return the data of a tradeoff record.
+
+        Raises:
+            ValueError: no cell of so many threads has both figures.
+        """
+        found = fronts(record)
+        if threads not in found:
+            raise ValueError(f"expected cells of {threads} threads with accuracy and latency; got none")
+        whole = [
+            cell
+            for cell in record["cells"]
+            if cell["threads"] == threads and cell["accuracy"] is not None and cell["latency_ms"] is not None
+        ]
+        study, machine = record["study"], record["latency"]["machine"]
+        title = (
+            f"{study['dataset']} {study['part']}, {study['schedule']} schedule · {machine['model']}, "
+            f"{threads} thread{'s' if threads > 1 else ''}"
+        )
+        return Tradeoff(title, tuple(map(_point, whole)), tuple(map(_point, found[threads])))
+
+    def plot(self, axes: Axes) -> None:
+        """Draw the points (colour: backbone, marker: recipe, hollow: the smallest size), the front and a legend."""
+        names = list(dict.fromkeys(point.backbone for point in self.points))
+        sizes = sorted({point.size for point in self.points})
+        smallest, several = sizes[0], len(sizes) > 1
+        if len(self.front) > 1:
+            axes.step(
+                [point.p50_ms for point in self.front],
+                [point.accuracy for point in self.front],
+                where="post", color=_INK, linewidth=1.2, linestyle="--", alpha=0.6, zorder=1,
+            )  # fmt: skip
+        for point in self.points:
+            colour = COLOURS[names.index(point.backbone) % len(COLOURS)]
+            hollow = point.size == smallest and several
+            axes.plot(
+                point.p50_ms, point.accuracy, marker=MARKERS.get(point.recipe, OTHER_MARKER), markersize=8,
+                color=colour, markerfacecolor="white" if hollow else colour, linestyle="none", zorder=3,
+            )  # fmt: skip
+            axes.vlines(point.p50_ms, point.low, point.high, color=colour, linewidth=1, alpha=0.45, zorder=2)
+            bold = "bold" if point in self.front else "normal"
+            axes.annotate(
+                str(point.size), (point.p50_ms, point.accuracy), xytext=(7, 4), textcoords="offset points", fontsize=8,
+                color=colour, fontweight=bold,
+            )  # fmt: skip
+        _finish(axes, self, names, f"hollow: {smallest} px" if several else None)
+
+
+def write_plots(record: Mapping[str, Any], folder: Path, draw: bool = True) -> dict[int, str]:
+    """Write one SVG for each number of threads that has figures; return their names.
+
+    Args:
+        record: of kind tradeoff.
+        folder: where they go.
+        draw: False only names them.
+    """
+    names = {threads: f"tradeoff-{record['study']['name']}-{threads}.svg" for threads in fronts(record)}
+    for threads, name in names.items() if draw else ():
+        _write(Tradeoff.from_record(record, threads), folder / name)
+    return names
+
+
+def _write(data: Tradeoff, path: Path) -> None:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "fer-edge", "font.family": "sans-serif", "font.size": 10}
+    with mpl.rc_context(style), atomic_path(path) as temporary:
+        figure = Figure(figsize=INCHES, layout="constrained")
+        data.plot(figure.add_subplot())
+        figure.savefig(temporary, format="svg", facecolor="white", metadata={"Date": None})
+
+
+def _finish(axes: Axes, data: Tradeoff, names: Sequence[str], hollow: str | None) -> None:
+    """Set scales, texts and the legend."""
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("latency of one face, milliseconds (median)")
+    axes.set_ylabel("accuracy, % (bar: 95 % interval)")
+    axes.set_title(data.title, fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.1, y=0.1)
+    recipes = list(dict.fromkeys(point.recipe for point in data.points))
+    handles = [
+        Line2D([], [], marker="o", linestyle="none", color=COLOURS[i % len(COLOURS)], label=name)
+        for i, name in enumerate(names)
+    ]
+    handles += [
+        Line2D([], [], marker=MARKERS.get(name, OTHER_MARKER), linestyle="none", color=_INK, label=name)
+        for name in recipes
+    ]
+    if hollow is not None:
+        handles.append(Line2D([], [], marker="o", linestyle="none", color=_INK, markerfacecolor="white", label=hollow))
+    handles.append(Line2D([], [], linestyle="--", color=_INK, alpha=0.6, label="Pareto front"))
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+
+
+def _point(cell: Mapping[str, Any]) -> Point:
+    low, high = cell["accuracy_ci95"]
+    return Point(
+        cell["backbone"], cell["size"], cell["recipe"], cell["latency_ms"]["p50"], 100 * cell["accuracy"], 100 * low,
+        100 * high,
+    )  # fmt: skip
