@@ -1,7 +1,7 @@
 """mini-Xception: 58 thousand weights for emotions at 48 pixels, what small devices are often given.
 
-The depthwise and the pointwise half of each separable convolution are layers of their own: the same arithmetic, and what
-the converter reads. The network ends in a convolution with one channel a class, whose mean over the picture is the
+The depthwise and the pointwise half of each separable convolution are layers of their own: the same arithmetic, and
+what the converter reads. The network ends in a convolution with one channel a class, whose mean over the picture is the
 logit. Left out: the paper's L2 penalty, which is the recipe's matter (weight decay).
 
 Source: Arriaga, Valdenegro-Toro and Plöger 2017, "Real-time Convolutional Neural Networks for Emotion and Gender

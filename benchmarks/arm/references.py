@@ -3,7 +3,9 @@
     python -m benchmarks.arm.references FOLDER
 
 writes MobileNetV1 and MobileNetV2 for 224 pixels with random weights (the count does not depend on them), float32 and
-full int8 by TensorFlow Lite's own converter, for `python -m benchmarks instructions FOLDER/*.tflite --board pi4 --cache`.
+full int8 by TensorFlow Lite's own converter, for
+
+    python -m benchmarks instructions FOLDER/*.tflite --board pi4 --cache
 """
 
 from __future__ import annotations
