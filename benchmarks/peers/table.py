@@ -121,7 +121,7 @@ def _row(file: dict[str, Any], record: dict[str, Any], speeds: Sequence[str]) ->
         return [*cells, *[MISSING] * (len(HEADINGS) + len(speeds) - len(cells))]
     drop, times = file["drop"], file["latency_ms"]
     return [
-        file["name"] + f" ({file['note']})" * ("note" in file),
+        f"{file['name']} ({file['note']})" if "note" in file else file["name"],
         size_text(file["size_bytes"]),
         _accuracy(file),
         f"{signed(drop['points'])} ({signed(drop['low'])} to {signed(drop['high'])})",

@@ -45,7 +45,7 @@ def put(*where: str | int, value: Any) -> Damage:
         (lambda record: record.pop("truth"), "expected the field truth; got a record without it"),
         (lambda record: record["files"][0].pop("sha256"), r"expected the field files\[0\].sha256"),
         (lambda record: record["files"][1].pop("error"), r"expected the field files\[1\].error"),
-        (put("files", 0, "status", value="lost"), r"files\[0\].status measured or failed; got lost"),
+        (put("files", 0, "status", value="lost"), r"files\[0\].status measured, failed or not run; got lost"),
         (put("files", 0, "drop", value=None), r"expected another value in files\[0\].drop; got None"),
         (put("files", 0, "macro_f1", value=True), r"expected another value in files\[0\].macro_f1; got True"),
         (put("files", 0, "samples_ms", value=[4.0, 8.0]), r"expected 3 numbers in files\[0\].samples_ms; got 2"),
