@@ -25,7 +25,7 @@ from convert.config import ConvertConfig
 from convert.export import RECIPES
 from convert.progress import Progress
 from convert.source import Source, load_source, pictures
-from edge.errors import ContractError, DataError
+from edge.errors import ContractError, DataError, ModelFileError
 from edge.modelfile import parse_model
 
 SPANS = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
@@ -81,7 +81,7 @@ def _found(path: Path, scene: Scene) -> list[Candidate]:
         known = parse_model(content, path).contract
         _check_labels(known.labels, scene.source, path)
         height, width, channels, as_bytes = known.input.height, known.input.width, 3, True
-    except ContractError:
+    except (ModelFileError, ContractError):  # it does not describe itself
         runner = Runner(content, path.name, as_bytes=False)
         (height, width, channels), as_bytes = runner.shape, False
         if runner.classes_given != len(scene.source.labels):

@@ -200,8 +200,10 @@ def test_two_points_are_refused_and_a_few_are_called_too_few() -> None:
 
 def test_the_points_of_the_fit_are_the_published_counts() -> None:
     record = read_instructions(RESULTS / "arm" / "references-pi4.json")
-    counted = {entry.name: (entry.instructions_million, entry.l2_misses) for entry in record.counted}
-    assert counted == {point.name: (point.instructions_million, point.l2_misses) for point in POINTS}
+    counted = {entry.name: [entry.instructions_million, entry.l2_misses] for entry in record.counted}
+    assert counted.keys() == {point.name for point in POINTS}
+    for point in POINTS:  # a longer path shifts the stack, and a few misses in a million with it
+        assert counted[point.name] == pytest.approx([point.instructions_million, point.l2_misses], rel=1e-4)
 
 
 def test_instructions_go_to_the_function_that_holds_their_address() -> None:
