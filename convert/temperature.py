@@ -11,10 +11,14 @@ from convert.graph import Graph
 def fold_temperature(graph: Graph, temperature: float) -> Graph:
     """The graph whose logits are divided by the temperature, in the kernel and bias of its last layer.
 
+    A mean over the picture may stand behind that layer: it passes a factor on.
+
     Raises:
         ValueError: The last layer has no kernel, or an activation behind it.
     """
     last = graph[graph.output]
+    if last.kind == "global_average_pool" and graph[last.inputs[0]].kind == "conv2d":
+        last = graph[last.inputs[0]]
     if last.kind not in ("dense", "conv2d") or last.attributes.get("activation"):
         raise ValueError(
             f"expected a Dense without activation as the last layer; came {last.kind} at {last.path!r}; "

@@ -14,6 +14,9 @@ enter with three equal channels.
 | convnext-atto | 1×1, 1×1, 2×2 | 3.4 M | from a file |
 | resnet50 | 1×1, 2×2, 2×2 | 23.6 M | download |
 | vgg16 | 1×1, 1×1, 2×2 | 14.7 M | download |
+| mini-xception | 2×2, 3×3, 4×4 | 0.05 M | from a file |
+
+mini-xception ends in a convolution "logits" and the mean of its maps instead.
 
 A path to a ``.keras`` file takes a user's own network: see ``train.foreign``.
 """
@@ -33,6 +36,7 @@ from train import applications, convnext
 from train.applications import LOGITS, Features, NameOfLayer, leaves
 from train.efficientnet_lite import efficientnet_lite0
 from train.foreign import adopt
+from train.mini_xception import mean_of_class_maps, mini_xception
 from train.weights import load_weights_file
 
 RESCALING = "normalize"
@@ -69,6 +73,8 @@ class Backbone:
         pretrained: where ``imagenet`` weights come from; None where no download is known.
         head: what stands between pooling and Dropout, if anything.
         residual: whether it has branches for stochastic depth.
+        logits: feature map, number of classes and rate of Dropout -> logits, where that is not pooling, ``head``,
+            Dropout and Dense.
     """
 
     features: Features
@@ -76,6 +82,7 @@ class Backbone:
     pretrained: Pretrained | None = None
     head: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None
     residual: bool = True
+    logits: Callable[[keras.KerasTensor, int, float], keras.KerasTensor] | None = None
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -113,6 +120,12 @@ BACKBONES: dict[str, Backbone] = {
         "Simonyan and Zisserman 2015; keras.applications.VGG16",
         Pretrained("VGG16", "block1_conv1", caffe=True),
         residual=False,
+    ),
+    "mini-xception": Backbone(
+        mini_xception,
+        "Arriaga, Valdenegro-Toro and Plöger 2017, arXiv 1710.07557",
+        residual=False,
+        logits=mean_of_class_maps,
     ),
 }
 
@@ -220,10 +233,18 @@ def _assemble(name: str, height: int, width: int, classes: int, dropout: float, 
     pictures = keras.Input((height, width, 3), name="pictures")
     x = layers.Rescaling(1 / 128, offset=-1.0, name=RESCALING)(pictures)
     x = backbone.features(x, stochastic_depth)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = x if backbone.head is None else backbone.head(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(pictures, layers.Dense(classes, name=LOGITS, dtype="float32")(x), name=name.replace("-", "_"))
+    logits = (backbone.logits or _pooled_logits(backbone))(x, classes, dropout)
+    return keras.Model(pictures, logits, name=name.replace("-", "_"))
+
+
+def _pooled_logits(backbone: Backbone) -> Callable[[keras.KerasTensor, int, float], keras.KerasTensor]:
+    def logits(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        x = x if backbone.head is None else backbone.head(x)
+        x = layers.Dropout(dropout, name="dropout")(x)
+        return layers.Dense(classes, name=LOGITS, dtype="float32")(x)
+
+    return logits
 
 
 def _take_imagenet(model: keras.Model, name: str, shape: tuple[int, int, int]) -> None:

@@ -20,7 +20,8 @@ class Cache:
 
     Attributes:
         l1_kib: first level, KiB; ``l1_ways`` its ways.
-        l2_kib: the last level before memory, KiB; ``l2_ways`` its ways.
+        l2_kib: second level, KiB; ``l2_ways`` its ways. A Pi 4's four cores share it, and memory comes next; a Pi 5's
+            core has it alone, and a third level of 2 MiB, which is not simulated, comes next.
     """
 
     l1_kib: int
@@ -90,7 +91,7 @@ BOARDS = {
     "pi5": Board(
         "Raspberry Pi 5 Model B Rev 1.0", "cortex-a76",
         "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
-        "0x4", "0xd0b", 1, (1_500_000, 2_400_000), "d04170", Cache(64, 4, 2048, 16),
+        "0x4", "0xd0b", 1, (1_500_000, 2_400_000), "d04170", Cache(64, 4, 512, 8),
     ),
 }  # fmt: skip
 

@@ -6,12 +6,13 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.arm.boards import BOARDS
 from benchmarks.arm.count import RUNTIME, Count
+from benchmarks.arm.estimate import BOARD, described, fit
 from edge import __version__
 from edge.errors import ContractError, DataError, ModelFileError
 from edge.files import sha256_of, write_atomically
@@ -23,13 +24,11 @@ MEANING = (
     "Executed ARM instructions per inference under user-mode emulation, one thread. They rank int8 models among "
     "themselves and float models among themselves; float also streams four times the weights from memory."
 )
-ESTIMATE = (
-    "Estimate, not a measurement: ms on a Pi 4 with 4 threads = (0.66 x instructions + 177 x L2 misses) / 6e6; "
-    "two parameters fitted to four published figures, no held-out check (MobileNetV1 float and int8, MobileNetV2 float "
-    "and int8, 224 pixels: 77, 24, 46 and 17 ms published, 74.7, 23.5, 47.1 and 17.4 ms from the fit)."
+MISSES = (
+    "L2 misses: 64-byte lines per inference that neither the first nor the second level of simulated data caches held "
+    "(least recently used out first, nothing fetched ahead, nothing else running); what is missed comes from memory, "
+    "on a Pi 5 first from a third level of 2 MiB, which is not simulated."
 )
-ESTIMATED_BOARD = "pi4"
-_PER_INSTRUCTION, _PER_MISS, _PER_MS = 0.66, 177.0, 6e6
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "schema": int, "kind": str, "created": str, "command": list, "fer_edge": str, "machine": dict, "suite": str,
     "runtime": dict, "qemu": str, "threads": int, "meaning": str, "boards": list,
@@ -54,7 +53,7 @@ class Counted:
             instructions.
         sdot: dot-product instructions per inference.
         l2_misses: simulated, per inference; None where they were not counted.
-        estimate_ms: see ``ESTIMATE``; None where there is none.
+        estimate_ms: see ``benchmarks.arm.estimate``; None where there is none. ``estimate_says`` what it is.
     """
 
     name: str
@@ -69,6 +68,7 @@ class Counted:
     sdot: int
     l2_misses: int | None = None
     estimate_ms: float | None = None
+    estimate_says: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def record(counts: Mapping[str, Sequence[Count]], *, suite: str, qemu: str, comm
                 "board": board,
                 "title": BOARDS[board].title,
                 "core": BOARDS[board].core,
+                "cache": asdict(BOARDS[board].cache),
                 "models": [_model(found, board) for found in of_board],
             }
             for board, of_board in counts.items()
@@ -143,11 +144,6 @@ def read_instructions(path: str | os.PathLike[str]) -> Instructions:
 def of_fields(fields: dict[str, Any]) -> Instructions:
     """Return a record that was not written."""
     return _check(fields, "record")
-
-
-def estimate_ms(instructions: float, l2_misses: float) -> float:
-    """Return the estimate of ``ESTIMATE``, in milliseconds."""
-    return (_PER_INSTRUCTION * instructions + _PER_MISS * l2_misses) / _PER_MS
 
 
 def table(records: Sequence[Instructions]) -> str:
@@ -188,8 +184,13 @@ def _model(found: Count, board: str) -> dict[str, Any]:
     }
     if found.l2_misses is not None:
         fields["l2_misses"] = found.l2_misses
-        if board == ESTIMATED_BOARD:
-            fields["estimate"] = {"ms": estimate_ms(found.instructions, found.l2_misses), "says": ESTIMATE}
+        if board == BOARD:
+            fitted = fit()
+            fields["estimate"] = {
+                "ms": fitted.ms(found.instructions, found.l2_misses),
+                "worst_left_out": fitted.worst_left_out,
+                "says": described(fitted),
+            }
     if found.functions:
         fields["functions_million"] = {entry.name: entry.instructions / 1e6 for entry in found.functions[:20]}
     return fields
@@ -208,6 +209,10 @@ def _check(fields: Any, path: str | os.PathLike[str]) -> Instructions:
         _require(board, _OF_BOARD, path, "boards.")
         for model in board["models"]:
             _require(model, _OF_MODEL, path, f"{board['board']}.")
+            if "l2_misses" in model:
+                _require(model, {"l2_misses": int}, path, f"{board['board']}.")
+            if "estimate" in model:
+                _require(model["estimate"], {"ms": (int, float), "says": str}, path, f"{board['board']}.estimate.")
             counted.append(
                 Counted(
                     **{key: model[key] for key in _OF_MODEL},
@@ -215,6 +220,7 @@ def _check(fields: Any, path: str | os.PathLike[str]) -> Instructions:
                     core=board["core"],
                     l2_misses=model.get("l2_misses"),
                     estimate_ms=model["estimate"]["ms"] if "estimate" in model else None,
+                    estimate_says=model["estimate"]["says"] if "estimate" in model else None,
                 )
             )
     if not counted:
@@ -246,12 +252,12 @@ def _rows(records: Sequence[Instructions]) -> list[list[str]]:
     head = ["Model", "Recipe", "Size, kB"]
     for board in boards:
         head += [f"{_short(board)}, M", "SDOT, M", *[f"{_short(board)} L2 misses, k"] * misses]
-        head += ["estimate, ms"] * (misses and board == ESTIMATED_BOARD)
+        head += ["estimate, ms"] * (misses and board == BOARD)
     rows = [head]
     for (name, recipe, _, size), by_board in found.items():
         row = [name, recipe, f"{size / 1e3:,.0f}"]
         for board in boards:
-            row += _cells(by_board.get(board), misses, board == ESTIMATED_BOARD)
+            row += _cells(by_board.get(board), misses, board == BOARD)
         rows.append(row)
     return rows
 
@@ -276,9 +282,21 @@ def _notes(records: Sequence[Instructions]) -> list[str]:
     ran_on = ", ".join(f"{_short(board)}: {cores[board]}" for board in BOARDS if board in cores)
     ran_by = "; ".join(f"{name} {version} under QEMU {qemu}" for name, version, qemu in sorted(versions))
     notes = [MEANING, f"{ran_on}; {ran_by}."]
-    if any(entry.estimate_ms is not None for each in records for entry in each.counted):
-        notes.append(ESTIMATE)
-    return notes
+    if any(entry.l2_misses is not None for each in records for entry in each.counted):
+        notes.append(f"{MISSES} {_caches(records)}".rstrip())
+    says = {entry.estimate_says: None for each in records for entry in each.counted if entry.estimate_says}
+    return [*notes, *says]
+
+
+def _caches(records: Sequence[Instructions]) -> str:
+    """Return the sizes of the simulated caches, as the records tell them."""
+    told = {
+        f"{_short(board['board'])}: {board['cache']['l1_kib']} KiB and {board['cache']['l2_kib']} KiB": None
+        for each in records
+        for board in each.fields["boards"]
+        if "cache" in board and any("l2_misses" in model for model in board["models"])
+    }
+    return f"{', '.join(told)}." if told else ""
 
 
 def _short(board: str) -> str:

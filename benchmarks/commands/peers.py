@@ -15,6 +15,7 @@ _WIDTH_OF_A_PIPE = 280  # columns, when the output is no terminal
 _PEERS = (
     "plain-float32", "plain-float32-batch1", "plain-dynamic-int8", "plain-int8", "plain-int8-batch1",
     "ai-edge-quantizer-int8", "ai-edge-quantizer-int8-batch1", "ai-edge-quantizer-int8-on-ours",
+    "onnxruntime-float32", "onnxruntime-int8",
 )  # fmt: skip
 
 
@@ -40,6 +41,20 @@ _PEERS = (
     metavar="PATH",
     help="The Python that has ai-edge-quantizer.",
 )
+@click.option(
+    "--rival",
+    "rivals",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Another network: a run folder, .keras or .tflite; may be repeated.",
+)
+@click.option(
+    "--rival-range",
+    default="0..255",
+    show_default=True,
+    type=click.Choice(("0..255", "0..1", "-1..1")),
+    help="Of the pixels that rivals' .keras and foreign .tflite files take.",
+)
 @click.option("--name", help="Of the model; the run's or the file's name without it.")
 @click.option("--protocol", help="Rows that count; the run's own without it.")
 @click.option("--colour", default="auto", show_default=True, type=click.Choice(("auto", "grey", "rgb")))
@@ -53,7 +68,8 @@ _PEERS = (
 def peers(record: Path | None, quiet: bool, **flags: Any) -> None:
     """Convert MODEL (a run folder or a .keras file) as others do, and measure their files beside ours.
 
-    Every round runs each file once, so that speeds are compared round by round. A peer that fails is shown as failed.
+    Every round runs each file once, so that speeds are compared round by round. A peer that fails is shown as failed,
+    one whose package is missing as not run.
     """
     from convert.__main__ import settle_frameworks
 

@@ -1,4 +1,4 @@
-"""Peers' files kept in a folder: NAME-PEER.tflite, and beside it NAME-PEER.json with what it was made from.
+"""Peers' files kept in a folder: NAME-PEER.tflite (or .onnx), and beside it NAME-PEER.json with what it was made from.
 
 A file is taken again when everything that decides it is the same: the Keras model's sha256, the data, the calibration,
 the converter's versions, and the file that it was quantized from; and when its content still has the sha256 kept.
@@ -10,7 +10,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.exports import NEEDS, QUANTIZER, Making, PeerError, make, quantizer_version
+from benchmarks.peers.exports import (
+    NEEDS,
+    QUANTIZER,
+    Making,
+    PeerError,
+    make,
+    onnx_versions,
+    quantizer_version,
+    suffix,
+)
+from benchmarks.peers.onnxfiles import saturates
 from convert.progress import Progress
 from convert.report import versions
 from edge.files import sha256_of, write_atomically
@@ -45,11 +55,16 @@ def made(peer: str, making: Making, origin: dict[str, Any], path: Path | None, p
 
 
 def _made_with(peer: str, making: Making) -> dict[str, Any]:
+    converter = {name: versions()[name] for name in ("tensorflow", "keras")}
+    if suffix(peer) == ".onnx":
+        converter |= onnx_versions()
     if peer not in NEEDS:
-        return {"versions": {name: versions()[name] for name in ("tensorflow", "keras")}}
+        return {"versions": converter}
     needed = making.files.get(NEEDS[peer])
     if needed is None:
         raise PeerError(f"expected {NEEDS[peer]} to quantize; got none")
+    if suffix(peer) == ".onnx":
+        return {"versions": converter, "reduced_range": saturates(), "quantized_sha256": sha256_of(needed)}
     return {"versions": {QUANTIZER: quantizer_version(making.quantizer_python)}, "quantized_sha256": sha256_of(needed)}
 
 

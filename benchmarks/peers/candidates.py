@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.peers import cache
 from benchmarks.peers.config import PeersConfig
-from benchmarks.peers.exports import NEEDS, OURS_FLOAT, PEERS, TAKES_BYTES, Making, PeerError
+from benchmarks.peers.exports import NEEDS, OURS_FLOAT, PEERS, TAKES_BYTES, Making, PeerError, suffix
 from benchmarks.peers.measure import Candidate
 from convert.export import RECIPES
 from convert.progress import Progress
@@ -106,15 +106,15 @@ def peer_files(
     }
     found = []
     for peer in chosen:
-        path = None if config.out is None else config.out / f"{source.name}-{peer}.tflite"
+        file = f"{source.name}-{peer}{suffix(peer)}"
+        path = None if config.out is None else config.out / file
         content: bytes | PeerError
         try:
             content = cache.made(peer, making, origin, path, progress)
             making.files[peer] = content
         except PeerError as error:
             content = error
-            progress.say(f"{peer} failed: {error}")
-        found.append(Candidate(peer, False, f"{source.name}-{peer}.tflite", content, peer in TAKES_BYTES))
+        found.append(Candidate(peer, False, file, content, peer in TAKES_BYTES))
     return found
 
 

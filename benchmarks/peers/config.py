@@ -21,6 +21,8 @@ class PeersConfig:
         out: folder for the peers' files, which are taken from there when they are of the same making.
         peers: some of ``benchmarks.peers.exports.PEERS``; empty for all that can be made.
         quantizer_python: the Python that has ai-edge-quantizer.
+        rivals: run folders, ``.keras`` and ``.tflite`` files of other networks.
+        rival_range: of the pixels that a rival's ``.keras`` or foreign ``.tflite`` file takes.
         name: of the model; None takes the run's or the file's.
         protocol: which rows count; None takes the run's.
         colour: "auto", "grey" or "rgb".
@@ -40,6 +42,8 @@ class PeersConfig:
     out: Path | None
     peers: tuple[str, ...]
     quantizer_python: str
+    rivals: tuple[Path, ...]
+    rival_range: str
     name: str | None
     protocol: str | None
     colour: str
@@ -55,4 +59,5 @@ class PeersConfig:
         Without the quantizer's Python, whose place says nothing: the record has the quantizer's version.
         """
         kept = {key: value for key, value in asdict(self).items() if key != "quantizer_python"}
+        kept["rivals"] = [path.name for path in self.rivals]
         return {key: str(value) if isinstance(value, Path) else value for key, value in kept.items()}

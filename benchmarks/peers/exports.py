@@ -13,6 +13,8 @@
   ``ai-edge-quantizer-int8-batch1`` on ``plain-float32-batch1``, and ``ai-edge-quantizer-int8-on-ours`` on our lowered
   float32 export.
 
+* ``onnxruntime-float32`` and ``onnxruntime-int8``: ONNX Runtime's, see ``benchmarks.peers.onnxfiles``.
+
 All are calibrated with the training pictures that ``python -m convert`` takes for as many pictures and the same seed.
 A further peer is a function and a line in ``PEERS``.
 
@@ -35,18 +37,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.peers import quantize
+from benchmarks.peers import onnxfiles, quantize
 
 PLAIN_FLOAT = "plain-float32"
 PLAIN_FLOAT_1 = "plain-float32-batch1"
 OURS_FLOAT = "ours-float32"
 QUANTIZER = "ai-edge-quantizer"
+ONNX_FLOAT, ONNX_INT8 = "onnxruntime-float32", "onnxruntime-int8"
 REASON_LENGTH = 300  # characters of a converter's first line that are kept
 _PARENTHESES = re.compile(r"\w*\([^()]*\)")  # the innermost
 
 
 class PeerError(ValueError):
     """A peer did not make its file; the text is the first line of what it said."""
+
+
+class PeerNotRunError(PeerError):
+    """A peer was not tried, because a package is not installed; the text says what to install."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +117,18 @@ def quantizer_int8_on_ours(making: Making) -> bytes:
     return _quantized(making, OURS_FLOAT)
 
 
+def onnx_float32(making: Making) -> bytes:
+    """Return the ONNX file that Keras exports, for a batch of one."""
+    return onnxfiles.float_file(making.model, making.calibration)
+
+
+def onnx_int8(making: Making) -> bytes:
+    """Return ONNX Runtime's static int8 file of onnxruntime-float32."""
+    if ONNX_FLOAT not in making.files:
+        raise PeerError(f"expected {ONNX_FLOAT} to quantize; got none")
+    return onnxfiles.int8_file(making.files[ONNX_FLOAT], making.calibration)
+
+
 PEERS: dict[str, Callable[[Making], bytes]] = {
     PLAIN_FLOAT: plain_float32,
     PLAIN_FLOAT_1: plain_float32_batch1,
@@ -119,27 +138,38 @@ PEERS: dict[str, Callable[[Making], bytes]] = {
     f"{QUANTIZER}-int8": quantizer_int8,
     f"{QUANTIZER}-int8-batch1": quantizer_int8_batch1,
     f"{QUANTIZER}-int8-on-ours": quantizer_int8_on_ours,
+    ONNX_FLOAT: onnx_float32,
+    ONNX_INT8: onnx_int8,
 }
 NEEDS = {
     f"{QUANTIZER}-int8": PLAIN_FLOAT,
     f"{QUANTIZER}-int8-batch1": PLAIN_FLOAT_1,
     f"{QUANTIZER}-int8-on-ours": OURS_FLOAT,
+    ONNX_INT8: ONNX_FLOAT,
 }
 """Peers that quantize another file, which must be made first, and that file."""
 TAKES_BYTES = frozenset({f"{QUANTIZER}-int8-on-ours"})
 """Peers whose input keeps our contract: a uint8 input takes the pixels as they are."""
 
 
+def suffix(peer: str) -> str:
+    """Return the ending of a peer's file."""
+    return ".onnx" if peer in (ONNX_FLOAT, ONNX_INT8) else ".tflite"
+
+
 def make(peer: str, making: Making) -> bytes:
     """Return a peer's file.
 
     Raises:
+        PeerNotRunError: a package is not installed.
         PeerError: it could not be made; the first line of why.
     """
     try:
         return PEERS[peer](making)
     except PeerError:
         raise
+    except onnxfiles.MissingPackageError as error:
+        raise PeerNotRunError(str(error)) from error
     except Exception as error:  # converters raise whatever their insides meet; it is recorded, not raised further
         raise PeerError(f"{type(error).__name__}: {reason(str(error))}") from error
 
@@ -159,7 +189,8 @@ def quantizer_version(python: str) -> str:
     """Return the version of ai-edge-quantizer in a Python.
 
     Raises:
-        PeerError: it has none, or there is no such Python.
+        PeerNotRunError: it has none.
+        PeerError: there is no such Python.
     """
     words = [python, "-c", f"import importlib.metadata as m; print(m.version('{QUANTIZER}'))"]
     try:
@@ -167,11 +198,23 @@ def quantizer_version(python: str) -> str:
     except OSError as error:
         raise PeerError(f"expected a Python at {python}; got: {error.strerror}; check --quantizer-python") from error
     if found.returncode != 0:
-        raise PeerError(
+        raise PeerNotRunError(
             f"expected {QUANTIZER} in the Python that runs it; got none; run `pip install {QUANTIZER}`, or name a "
             "Python that has it with --quantizer-python"
         )
     return found.stdout.strip()
+
+
+def onnx_versions() -> dict[str, str]:
+    """Return the versions of what makes and runs ONNX files.
+
+    Raises:
+        PeerNotRunError: one is not installed.
+    """
+    try:
+        return onnxfiles.package_versions()
+    except onnxfiles.MissingPackageError as error:
+        raise PeerNotRunError(str(error)) from error
 
 
 def _integer(model: Any, calibration: npt.NDArray[np.uint8]) -> bytes:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.peers.exports import PeerError
-from benchmarks.peers.record import FAILED, MEASURED
-from benchmarks.peers.runner import Runner
+from benchmarks.peers.exports import PeerError, PeerNotRunError
+from benchmarks.peers.record import FAILED, MEASURED, NOT_RUN
+from benchmarks.peers.runner import RAW, AnyRunner, OnnxRunner, Runner
 from benchmarks.peers.turns import take_turns
 from convert.delegation import require_kernel_scales
 from convert.inspection import Inspection, inspect
@@ -35,6 +35,10 @@ class Candidate:
         file: its file name.
         content: the file, or why there is none.
         as_bytes: its input takes the pixels' own uint8.
+        network: of a rival, its name; None for files of the model itself.
+        pictures: as that network takes them, uint8 (n, height, width, channels); None for the model's own.
+        span: what the network takes for a pixel's 0 and 255.
+        note: what a reader should know of the file.
     """
 
     name: str
@@ -42,6 +46,14 @@ class Candidate:
     file: str
     content: bytes | PeerError
     as_bytes: bool
+    network: str | None = None
+    pictures: npt.NDArray[np.uint8] | None = None
+    span: tuple[float, float] = RAW
+    note: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """Return what the record says about a rival's file beside its figures."""
+        return {key: value for key, value in (("network", self.network), ("note", self.note)) if value}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +80,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class Failed:
-    """A file that could not be made or run, and the first line of why."""
+    """A file that could not be made or run, and the first line of why; `status` says whether it was tried."""
 
     name: str
     ours: bool
     error: str
+    status: str = FAILED
 
     def block(self) -> dict[str, Any]:
         """Return it as the record keeps it."""
-        return {"name": self.name, "ours": self.ours, "status": FAILED, "error": self.error}
+        return {"name": self.name, "ours": self.ours, "status": self.status, "error": self.error}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,20 +141,20 @@ def measure(
         progress: where to tell.
     """
     failed: dict[str, Failed] = {}
-    running: dict[str, tuple[Candidate, Runner, dict[str, Any]]] = {}
+    running: dict[str, tuple[Candidate, AnyRunner, dict[str, Any]]] = {}
     for candidate in candidates:
         try:
             with progress.bar(candidate.name, len(truth.images)) as advance:
                 runner, figures = _scored(candidate, truth, threads, seed, advance)
             running[candidate.name] = candidate, runner, figures
         except (PeerError, ModelFileError, ValueError, RuntimeError) as error:
-            failed[candidate.name] = Failed(candidate.name, candidate.ours, _first_line(error))
-            progress.say(f"{candidate.name} failed: {failed[candidate.name].error}")
+            status = NOT_RUN if isinstance(error, PeerNotRunError) else FAILED
+            failed[candidate.name] = Failed(candidate.name, candidate.ours, _first_line(error), status)
+            progress.say(f"{candidate.name} {status}: {failed[candidate.name].error}")
     samples = np.empty((rounds, 0))
     if running:
-        noise = _noise_faces(truth.images.shape[1:], seed)
         with progress.bar("rounds", rounds + warmup) as advance:
-            timed = [_timed(runner, noise) for _, runner, _ in running.values()]
+            timed = [_timed(runner, _noise_faces(runner.shape, seed)) for _, runner, _ in running.values()]
             samples = take_turns(timed, rounds, warmup, advance)
     scored = {
         name: Scored(name, candidate.ours, runner.runtime, figures, [round(float(ms), SAMPLE_DIGITS) for ms in column])
@@ -157,29 +170,40 @@ def reference_block(truth: Truth, seed: int) -> dict[str, Any]:
 
 def _scored(
     candidate: Candidate, truth: Truth, threads: int, seed: int, advance: Callable[[int], None]
-) -> tuple[Runner, dict[str, Any]]:
+) -> tuple[AnyRunner, dict[str, Any]]:
     if isinstance(candidate.content, PeerError):
         raise candidate.content
-    from convert.export import quiet
-
-    require_kernel_scales(candidate.content)
-    found = inspect(candidate.content)
-    with quiet():
-        runner = Runner(candidate.content, candidate.file, candidate.as_bytes, threads)
-    predicted, ties = runner.classes(truth.images, advance)
+    runner, inspected = _loaded(candidate, candidate.content, threads)
+    images = truth.images if candidate.pictures is None else candidate.pictures
+    predicted, ties = runner.classes(images, advance)
     drop = paired_difference(truth.keras == truth.labels, predicted == truth.labels, seed)
     return runner, {
+        **candidate.facts(),
         "file": candidate.file,
         "sha256": sha256_of(candidate.content),
         "size_bytes": len(candidate.content),
         "input": {"dtype": str(runner.dtype), "scale": runner.scale, "zero_point": runner.zero_point},
         "output": {"dtype": str(runner.output_dtype)},
-        **_inspected(found),
+        **inspected,
         **_score(predicted, truth, seed),
         "drop": asdict(drop),
         "agreement": float((predicted == truth.keras).mean()),
         "ties": ties,
     }
+
+
+def _loaded(candidate: Candidate, content: bytes, threads: int) -> tuple[AnyRunner, dict[str, Any]]:
+    """Return a file ready to run, and what the record says about its operators."""
+    from convert.export import quiet
+
+    if candidate.file.endswith(".onnx"):
+        onnx = OnnxRunner(content, candidate.file, threads)
+        unknown = dict.fromkeys(("partitions", "outside", "float_operators"))
+        return onnx, {"runtime": onnx.runtime, "operators": onnx.operators, **unknown}
+    require_kernel_scales(content)
+    found = inspect(content)
+    with quiet():
+        return Runner(content, candidate.file, candidate.as_bytes, threads, candidate.span), _inspected(found)
 
 
 def _inspected(found: Inspection) -> dict[str, Any]:
@@ -200,11 +224,11 @@ def _score(predicted: npt.NDArray[np.int64], truth: Truth, seed: int) -> dict[st
 
 
 def _noise_faces(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.uint8]:
-    """Return (8, height, width, 3) uint8 of seeded noise, as `fer-edge benchmark latency` draws it."""
+    """Return (8, height, width, 3) uint8 of seeded noise, as `fer-edge benchmark latency` draws it; 1 channel or 3."""
     return np.random.default_rng(seed).integers(0, 256, (NOISE_FACES, 1, *shape), dtype=np.uint8)[:, 0]
 
 
-def _timed(runner: Runner, noise: npt.NDArray[np.uint8]) -> Callable[[int], object]:
+def _timed(runner: AnyRunner, noise: npt.NDArray[np.uint8]) -> Callable[[int], object]:
     """Return a function that runs one inference on a face prepared beforehand: type and scale are not timed."""
     prepared = [runner.prepared(noise[index : index + 1]) for index in range(len(noise))]
     return lambda number: runner.infer(prepared[number % len(prepared)])

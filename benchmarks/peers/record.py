@@ -1,7 +1,9 @@
 """The record of a peers study: one JSON file (kind "peers", schema 1), checked when written and when read.
 
-Beside the figures it keeps every sample, prediction and true class, so that each ratio, accuracy and drop can be worked
-out again; a record whose ratios or accuracies do not follow from them is refused.
+A file's status is measured, failed, or not run (a package was missing). XNNPACK's partitions and what lies outside are
+null for files that another runtime runs. Beside the figures the record keeps every sample, prediction and true class,
+so that each ratio, accuracy and drop can be worked out again; a record whose ratios or accuracies do not follow from
+them is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from edge.files import write_atomically
 
 SCHEMA = 1
 KIND = "peers"
-MEASURED, FAILED = "measured", "failed"
+MEASURED, FAILED, NOT_RUN = "measured", "failed", "not run"
 _CLOSE = 1e-9  # relative, of a figure worked out again from what the record keeps
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "created": str, "fer_edge": str, "command": list, "config": dict, "machine": dict, "runtime": dict, "threads": int,
@@ -30,10 +32,13 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "rounds": int, "warmup": int, "files": list, "ratios": list,
 }  # fmt: skip
 _FILE_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "file": str, "sha256": str, "size_bytes": int, "input": dict, "operators": dict, "partitions": int, "outside": dict,
-    "float_operators": dict, "accuracy": (int, float), "accuracy_ci95": list, "macro_f1": (int, float), "drop": dict,
+    "file": str, "sha256": str, "size_bytes": int, "input": dict, "operators": dict,
+    "partitions": (int, type(None)), "outside": (dict, type(None)), "float_operators": (dict, type(None)),
+    "accuracy": (int, float), "accuracy_ci95": list, "macro_f1": (int, float), "drop": dict,
     "agreement": (int, float), "ties": (int, float), "predictions": str, "latency_ms": dict, "samples_ms": list,
 }  # fmt: skip
+_FILE_OPTIONAL: dict[str, type | tuple[type, ...]] = {"runtime": dict, "network": str, "note": str}
+"""Of files that another runtime runs, or that are another network's; absent from older records."""
 _RATIO_FIELDS: dict[str, type | tuple[type, ...]] = {
     "model": str, "against": str, "median": (int, float), "p10": (int, float), "p90": (int, float), "ci95": list,
     "pairs": int,
@@ -111,12 +116,15 @@ def _check(record: Any, path: str | os.PathLike[str]) -> None:
 
 def _check_file(file: Any, where: str, record: dict[str, Any], path: str | os.PathLike[str]) -> None:
     _check_fields(file, {"name": str, "ours": bool, "status": str}, where, path)
-    if file["status"] == FAILED:
+    if file["status"] in (FAILED, NOT_RUN):
         _check_fields(file, {"error": str}, where, path)
         return
     if file["status"] != MEASURED:
-        raise _unlike(path, f"{where}status {MEASURED} or {FAILED}", file["status"])
+        raise _unlike(path, f"{where}status {MEASURED}, {FAILED} or {NOT_RUN}", file["status"])
     _check_fields(file, _FILE_FIELDS, where, path)
+    for name, kind in _FILE_OPTIONAL.items():
+        if name in file:
+            _check_fields(file, {name: kind}, where, path)
     for name, fields in _FILE_PARTS.items():
         _check_fields(file[name], fields, f"{where}{name}.", path)
     if len(file["samples_ms"]) != record["rounds"]:

@@ -13,9 +13,10 @@ from typing import Any
 import edge
 from benchmarks.peers.candidates import OURS, our_files, peer_files, source_sha256, stratified
 from benchmarks.peers.config import PeersConfig
-from benchmarks.peers.exports import OURS_FLOAT, PEERS, QUANTIZER, quantizer_version
+from benchmarks.peers.exports import OURS_FLOAT, PEERS, QUANTIZER, onnx_versions, quantizer_version
 from benchmarks.peers.measure import Candidate, Scored, Truth, measure, reference_block
 from benchmarks.peers.record import KIND, SCHEMA
+from benchmarks.peers.rivals import Scene, rival_files
 from benchmarks.peers.turns import ratio
 from convert.config import ConvertConfig
 from convert.progress import Progress
@@ -48,7 +49,8 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
     images = part.images[rows]
     truth = Truth(images, part.labels[rows], predict_logits(source.model, images).argmax(axis=1), source.labels)
     ours = {} if config.exports is None else our_files(config.exports, source)
-    candidates = [*peer_files(config, source, dataset, ours, progress), *ours.values()]
+    rivals = rival_files(Scene(config, as_convert, source, dataset, rows), progress)
+    candidates = [*peer_files(config, source, dataset, ours, progress), *ours.values(), *rivals]
     files = measure(candidates, truth, config.rounds, config.warmup, config.threads, config.seed, progress)
     load = os.getloadavg()[0]  # of the last minute: the rounds were at its end
     scored = {file.name: file for file in files if isinstance(file, Scored)}
@@ -64,9 +66,9 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
         "config": config.to_json(),
         "machine": records.machine(),
         "load_average": load,
-        "runtime": next(iter(scored.values())).runtime,
+        "runtime": _runtime(list(scored.values())),
         "threads": config.threads,
-        "versions": versions() | _quantizer(config, candidates),
+        "versions": versions() | _tools(config, candidates),
         "source": described(source) | {"sha256": source_sha256(config.model)},
         "data": {
             "name": dataset.name,
@@ -120,10 +122,20 @@ def ratio_block(scored: dict[str, Scored], model: str, against: str) -> dict[str
     }
 
 
-def _quantizer(config: PeersConfig, candidates: list[Candidate]) -> dict[str, str]:
-    """Return the quantizer's version where a file of it was made."""
-    made = any(QUANTIZER in candidate.name and isinstance(candidate.content, bytes) for candidate in candidates)
-    return {QUANTIZER: quantizer_version(config.quantizer_python)} if made else {}
+def _tools(config: PeersConfig, candidates: list[Candidate]) -> dict[str, str]:
+    """Return the versions of the other converters that made a file."""
+    made = [candidate for candidate in candidates if isinstance(candidate.content, bytes)]
+    found = {}
+    if any(QUANTIZER in candidate.name for candidate in made):
+        found[QUANTIZER] = quantizer_version(config.quantizer_python)
+    if any(candidate.file.endswith(".onnx") for candidate in made):
+        found |= onnx_versions()
+    return found
+
+
+def _runtime(scored: list[Scored]) -> dict[str, str]:
+    """Return the interpreter of TFLite files, or what ran where there was none; other files name theirs themselves."""
+    return next((file.runtime for file in scored if "runtime" not in file.figures), scored[0].runtime)
 
 
 def _as_convert(config: PeersConfig) -> ConvertConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.record import FAILED
+from benchmarks.peers.record import FAILED, NOT_RUN
 from benchmarks.table import MISSING, signed, size_text
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ REFERENCES = {
     "plain-int8": "as plain int8",
     "plain-int8-batch1": "as plain int8, batch 1",
     "ai-edge-quantizer-int8-batch1": "as ai-edge-quantizer int8, batch 1",
+    "onnxruntime-float32": "as ONNX Runtime float32",
+    "onnxruntime-int8": "as ONNX Runtime int8",
     "ours-float32": "as ours float32",
 }
 """Files that the others' speed is compared with, and the heading of their column."""
@@ -25,17 +27,17 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def headings(record: dict[str, Any], against: Sequence[str] = tuple(REFERENCES)) -> list[str]:
+def headings(record: dict[str, Any], against: Sequence[str] | None = None) -> list[str]:
     """Return the headings of a record's table: those of `HEADINGS`, and one for each speed comparison that it has.
 
     Args:
         record: of `benchmarks.peers.record`.
-        against: the comparisons wanted, some of `REFERENCES`.
+        against: the comparisons wanted, some of `REFERENCES`; None for all of them and for those with rivals.
     """
-    return [*HEADINGS, *(REFERENCES[name] for name in _references(record, against))]
+    return [*HEADINGS, *(REFERENCES.get(name, f"as {name}") for name in _references(record, against))]
 
 
-def rows(record: dict[str, Any], against: Sequence[str] = tuple(REFERENCES)) -> list[list[str]]:
+def rows(record: dict[str, Any], against: Sequence[str] | None = None) -> list[list[str]]:
     """Return the texts under `headings`: the Keras model, then each file; a failed one says why."""
     speeds = _references(record, against)
     return [_reference_row(record, speeds), *(_row(file, record, speeds) for file in record["files"])]
@@ -43,18 +45,21 @@ def rows(record: dict[str, Any], against: Sequence[str] = tuple(REFERENCES)) -> 
 
 def caption(record: dict[str, Any]) -> str:
     """Return in one line what was measured, on what and how."""
-    source, data, machine, runtime = (record[name] for name in ("source", "data", "machine", "runtime"))
+    source, data, machine = (record[name] for name in ("source", "data", "machine"))
     taken = f"{data['samples']:,}"
     if data["samples"] < data["in_part"]:
         taken += f" of {data['in_part']:,}"
     height, width = source["input"][:2]
     threads = f"{record['threads']} thread{'' if record['threads'] == 1 else 's'}"
-    interpreter = f"{runtime['name']} {runtime['version']}"
+    interpreters = dict.fromkeys(f"{each['name']} {each['version']}" for each in _runtimes(record))
+    interpreter = " and ".join(interpreters)
+    rivals = dict.fromkeys(file["network"] for file in record["files"] if "network" in file)
+    others = f"; other networks, whose drop and agreement are against it too: {', '.join(rivals)}" * bool(rivals)
     where = f"{machine['model']} ({machine['cores']} cores, load {record['load_average']:.1f})"
     return (
         f"{source['name']} ({source['backbone']}, {height}×{width}), {data['name']} {data['part']} ({taken} pictures, "
         f"{data['protocol']}), {record['rounds']} rounds in turns, {threads}, {interpreter} on "
-        f"{where}, {record['calibration']['samples']:,} calibration pictures"
+        f"{where}, {record['calibration']['samples']:,} calibration pictures{others}"
     )
 
 
@@ -71,17 +76,17 @@ def table(record: dict[str, Any]) -> Table:
     return grid
 
 
-def markdown(records: Sequence[dict[str, Any]], against: Sequence[str] = tuple(REFERENCES)) -> str:
+def markdown(records: Sequence[dict[str, Any]], against: Sequence[str] | None = None) -> str:
     """Return one captioned Markdown table a record, in the given order.
 
     Args:
         records: of `benchmarks.peers.record`.
-        against: the speed comparisons to show, some of `REFERENCES`.
+        against: the speed comparisons to show, some of `REFERENCES`; None for all of them and for those with rivals.
     """
     return "\n".join(f"{_escaped(caption(record))}:\n\n{_markdown_table(record, against)}\n" for record in records)
 
 
-def _markdown_table(record: dict[str, Any], against: Sequence[str]) -> str:
+def _markdown_table(record: dict[str, Any], against: Sequence[str] | None) -> str:
     heads = headings(record, against)
     lines = [heads, ["---"] * len(heads), *rows(record, against)]
     return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
@@ -92,10 +97,16 @@ def _escaped(text: str) -> str:
     return text.replace("|", "/").replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _references(record: dict[str, Any], wanted: Sequence[str]) -> list[str]:
-    """Return the wanted comparisons that the record has, in the order of `REFERENCES`."""
+def _references(record: dict[str, Any], wanted: Sequence[str] | None) -> list[str]:
+    """Return the wanted comparisons that the record has, in the order of `REFERENCES`, rivals last."""
     found = {entry["against"] for entry in record["ratios"]}
-    return [name for name in REFERENCES if name in found and name in wanted]
+    known = [*REFERENCES, *(file["name"] for file in record["files"] if "network" in file)]
+    return [name for name in known if name in found and (wanted is None or name in wanted)]
+
+
+def _runtimes(record: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the interpreters that ran, that of TFLite files first."""
+    return [record["runtime"], *(file["runtime"] for file in record["files"] if "runtime" in file)]
 
 
 def _reference_row(record: dict[str, Any], speeds: Sequence[str]) -> list[str]:
@@ -105,21 +116,28 @@ def _reference_row(record: dict[str, Any], speeds: Sequence[str]) -> list[str]:
 
 
 def _row(file: dict[str, Any], record: dict[str, Any], speeds: Sequence[str]) -> list[str]:
-    if file["status"] == FAILED:
-        return [file["name"], MISSING, f"failed: {file['error']}", *[MISSING] * (len(HEADINGS) + len(speeds) - 3)]
+    if file["status"] in (FAILED, NOT_RUN):
+        cells = [file["name"], MISSING, f"{file['status']}: {file['error']}"]
+        return [*cells, *[MISSING] * (len(HEADINGS) + len(speeds) - len(cells))]
     drop, times = file["drop"], file["latency_ms"]
     return [
-        file["name"],
+        f"{file['name']} ({file['note']})" if "note" in file else file["name"],
         size_text(file["size_bytes"]),
         _accuracy(file),
         f"{signed(drop['points'])} ({signed(drop['low'])} to {signed(drop['high'])})",
         f"{100 * file['agreement']:.2f} %",
         f"{file['macro_f1']:.4f}",
-        str(file["partitions"]),
-        ", ".join(f"{count} {name}" for name, count in sorted(file["outside"].items())) or "none",
+        MISSING if file["partitions"] is None else str(file["partitions"]),
+        _outside(file["outside"]),
         f"{times['p50']:.2f} / {times['p90']:.2f} / {times['p99']:.2f}",
         *(_speed(file["name"], name, record) for name in speeds),
     ]
+
+
+def _outside(operators: dict[str, int] | None) -> str:
+    if operators is None:
+        return MISSING
+    return ", ".join(f"{count} {name}" for name, count in sorted(operators.items())) or "none"
 
 
 def _speed(model: str, against: str, record: dict[str, Any]) -> str:

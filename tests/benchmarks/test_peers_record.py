@@ -45,7 +45,7 @@ def put(*where: str | int, value: Any) -> Damage:
         (lambda record: record.pop("truth"), "expected the field truth; got a record without it"),
         (lambda record: record["files"][0].pop("sha256"), r"expected the field files\[0\].sha256"),
         (lambda record: record["files"][1].pop("error"), r"expected the field files\[1\].error"),
-        (put("files", 0, "status", value="lost"), r"files\[0\].status measured or failed; got lost"),
+        (put("files", 0, "status", value="lost"), r"files\[0\].status measured, failed or not run; got lost"),
         (put("files", 0, "drop", value=None), r"expected another value in files\[0\].drop; got None"),
         (put("files", 0, "macro_f1", value=True), r"expected another value in files\[0\].macro_f1; got True"),
         (put("files", 0, "samples_ms", value=[4.0, 8.0]), r"expected 3 numbers in files\[0\].samples_ms; got 2"),
@@ -115,6 +115,36 @@ def test_the_table_has_the_keras_model_then_every_file_and_the_failed_one_with_i
         "2 QUANTIZE", "2.00 / 2.00 / 2.00", "3.00× (2.00 to 4.00)", "2.00× (1.50 to 2.00)",
     ]  # fmt: skip
     assert found[3][-2:] == ["2.00× (1.00 to 2.00)", "–"]  # not compared with itself
+
+
+def test_a_peer_that_was_not_run_says_what_to_install_and_is_not_called_failed(tmp_path: Path) -> None:
+    record = peers_record()
+    record["files"][1] |= {"status": "not run", "error": "expected onnx; got none; run pip"}
+    write_peers(tmp_path / "peers.json", record)
+    assert rows(read_peers(tmp_path / "peers.json"))[2][2] == "not run: expected onnx; got none; run pip"
+
+
+def test_a_rival_and_another_runtime_are_named(tmp_path: Path) -> None:
+    record = peers_record()
+    unknown = dict.fromkeys(("partitions", "outside", "float_operators"))
+    record["files"][0] |= unknown | {"runtime": {"name": "onnxruntime", "version": "1.32.0"}}
+    record["files"][2] |= {"network": "mini", "note": "as found"}
+    write_peers(tmp_path / "peers.json", record)
+    came = read_peers(tmp_path / "peers.json")
+    assert [row[0] for row in rows(came)][3] == "ours-float32 (as found)"
+    assert rows(came)[1][6:8] == ["–", "–"]
+    assert "ai-edge-litert 2.3.0 and onnxruntime 1.32.0 on" in caption(came)
+    assert caption(came).endswith("; other networks, whose drop and agreement are against it too: mini")
+
+
+def test_a_rival_gets_a_column_of_its_own_last() -> None:
+    record = peers_record()
+    record["files"][2] |= {"name": "mini-plain-float32", "network": "mini"}
+    for entry in record["ratios"]:
+        for side in ("model", "against"):
+            entry[side] = entry[side].replace("ours-float32", "mini-plain-float32")
+    assert headings(record)[-2:] == ["Times as fast as plain float32 (95 %)", "as mini-plain-float32"]
+    assert rows(record)[4][-1] == "2.00× (1.50 to 2.00)"
 
 
 def test_a_comparison_that_no_file_has_gets_no_column() -> None:

@@ -49,6 +49,8 @@ def _process(root: Path, backend: str, *folders: Path) -> Rows:
     command = [sys.executable, "-c", START, backend, *map(str, folders)]
     # Two steps do not repay an optimizing compiler; without one each backend takes 2.5 to 3 minutes of CPU time.
     environment = os.environ | {"KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    # TensorFlow 2.21's oneDNN kernels crash in mini-xception's training steps, on some processors at least.
+    environment["TF_ENABLE_ONEDNN_OPTS"] = "0"
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
