@@ -232,8 +232,14 @@ def _conversion_row(report: dict[str, Any], whole: int | None) -> tuple[str, ...
         str(report["inspection"]["partitions"]),
         str(len(report["kept_in_float"])) if "kept_in_float" in report else MISSING,
         f"{report['peak_memory_mb'] / 1024:.1f} GiB",
-        f"{sum(report['seconds'].values()) / 60:.1f} min",
+        _minutes(report),
     )
+
+
+def _minutes(report: dict[str, Any]) -> str:
+    """Time of the stages; of a fine-tuning that a killed or refused run had begun, what was left of it."""
+    resumed = report.get("qat", {}).get("resumed_step", 0)
+    return f"{sum(report['seconds'].values()) / 60:.1f} min" + (f", from step {resumed} on" if resumed else "")
 
 
 def _pair_cells(entry: Ratio) -> tuple[str, ...]:

@@ -180,3 +180,12 @@ def test_a_record_that_says_too_little_is_refused(record: dict[str, Any], text: 
 def test_two_reports_of_one_recipe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected one record of qat-int8; got a second"):
         read_costs([written(tmp_path, report("qat-int8"), report("qat-int8"))])
+
+
+def test_the_time_of_a_fine_tuning_that_was_taken_up_says_from_which_step() -> None:
+    from benchmarks.costs import _minutes
+
+    whole = report("qat-int8") | {"qat": {"resumed_step": 0}}
+    assert _minutes(whole) == "1.5 min"
+    assert _minutes(whole | {"qat": {"resumed_step": 874}}) == "1.5 min, from step 874 on"
+    assert _minutes(report("float32")) == "1.5 min"
