@@ -21,7 +21,9 @@ FORMATS = "JPEG, PNG, WebP, BMP, GIF or TIFF"
 
 _PNG_MARK_BYTES = 8
 _JPEG_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # frame headers; the three others share the range
-_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # in coded data: not a stuffed zero, not a restart marker
+# In coded data: not a stuffed zero, not a restart marker. Its fill bytes are left out, as a pattern that begins with one
+# byte is searched for 20 times as fast.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True)
