@@ -38,11 +38,16 @@ def compare(reference: Accuracy, model: Accuracy) -> Drop:
     """Return what `model` lost against `reference` on the same samples.
 
     Raises:
-        DataError: the two were not scored on the same data.
+        DataError: the two were not scored on the same data, or not against the same classes.
     """
     if reference.data != model.data:
         raise DataError(
             f"{model.path}: expected the data of {reference.path} ({_data(reference)}); got {_data(model)}; "
+            "score both models on the same pack"
+        )
+    if reference.truth and model.truth and reference.truth != model.truth:
+        raise DataError(
+            f"{model.path}: expected the true classes of {reference.path}; got others under the same fingerprint; "
             "score both models on the same pack"
         )
     found = paired_difference(np.array(reference.correct, bool), np.array(model.correct, bool), seed=_SEED)

@@ -21,8 +21,8 @@ FORMATS = "JPEG, PNG, WebP, BMP, GIF or TIFF"
 
 _PNG_MARK_BYTES = 8
 _JPEG_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # frame headers; the three others share the range
-# In coded data: not a stuffed zero, not a restart marker. Its fill bytes are left out, as a pattern that begins with one
-# byte is searched for 20 times as fast.
+# In coded data: not a stuffed zero, not a restart marker. Fill bytes before it are left out: a pattern that begins with
+# one certain byte is searched for 20 times as fast.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 

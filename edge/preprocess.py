@@ -150,6 +150,11 @@ def _cut_small(
     halvings = max(1, side // (_OVERSAMPLING * resolution_px)).bit_length() - 1
     size = round(side / 2**halvings)
     moved = (side - (size << halvings)) // 2
+    rows, columns = image.shape[:2]
+    if halvings and (left + moved + (size << halvings) <= 0 or top + moved + (size << halvings) <= 0):
+        return _cut(image, left, top, side)
+    if halvings and (left + moved >= columns or top + moved >= rows):
+        return _cut(image, left, top, side)
     face = _cut(image, left + moved, top + moved, size << halvings)
     for _ in range(halvings):
         face = fit(face, face.shape[0] // 2, face.shape[1] // 2)

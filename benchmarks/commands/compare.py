@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,20 @@ if TYPE_CHECKING:
     from benchmarks.comparison.verdict import Finding
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_PERCENT = click.FloatRange(0)
+
+
+class _Percent(click.FloatRange):
+    """A finite number from 0 on: "nan" would let everything pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; click's usage error for anything else."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number; got {value}", param, ctx)
+        return number
+
+
+_PERCENT = _Percent(0)
 
 
 @click.command(cls=OneLineCommand, short_help="Tell whether a record is a regression.")

@@ -86,7 +86,7 @@ def compare(old: Path, new: Path, limits: Thresholds, across_machines: bool = Fa
         return _instructions(old, new, limits)
     records = _read(old), _read(new)
     _same_machine(*records, across_machines)
-    findings = _latency(*records, limits) if kinds[0] == LATENCY else _accuracy(old, new, limits)
+    findings = _latency((old, new), *records, limits) if kinds[0] == LATENCY else _accuracy(old, new, limits)
     before, after = (record["model"] for record in records)
     size = _plain("size of the file, bytes", before["size_bytes"], after["size_bytes"], limits.size)
     return Comparison(_title(before), _title(after), (*findings, size), _notes(*records))
@@ -100,28 +100,35 @@ def turns(path: Path, limits: Thresholds) -> Comparison:
         DataError: it is no latency record.
     """
     record = _read(path)
+    if "others" in record:
+        raise NotComparableError(
+            f"{path}: expected a latency record of two models in turns; got several models or counts of threads; "
+            "measure with one --against at one count"
+        )
     if record["kind"] != LATENCY or "against" not in record:
         raise NotComparableError(
             f"{path}: expected a latency record of two models in turns; got one model; name a second record"
         )
     other, model = record["against"], record["model"]
-    slower = [1 / ratio for ratio in _numbers(record, "ratios")]
+    slower = [1 / ratio for ratio in _numbers(path, record, "ratios")]
     found = Timing(other["latency_ms"]["p50"], record["latency_ms"]["p50"], median_of(slower))
     method = f"median of {len(slower)} interleaved pairs' ratios"
     size = _plain("size of the file, bytes", other["size_bytes"], model["size_bytes"], limits.size)
     return Comparison(_title(other), _title(model), (_slower(found, limits, method), size), ())
 
 
-def _latency(old: Mapping[str, Any], new: Mapping[str, Any], limits: Thresholds) -> list[Finding]:
+def _latency(
+    files: tuple[Path, Path], old: Mapping[str, Any], new: Mapping[str, Any], limits: Thresholds
+) -> list[Finding]:
     if old["threads"] != new["threads"]:
         raise NotComparableError(f"expected records of as many threads; got {old['threads']} and {new['threads']}")
     common = old.get("against", {}).get("sha256")
     if common is not None and common == new.get("against", {}).get("sha256"):
         # Both ran in turns with the same file: what slowed the machine slowed that file too, and cancels out.
-        ratio = ratio_of_medians(_numbers(new, "ratios"), _numbers(old, "ratios"))
+        ratio = ratio_of_medians(_numbers(files[1], new, "ratios"), _numbers(files[0], old, "ratios"))
         method = f"median ratios to {_title(old['against'])}, which both ran in turns with"
     else:
-        before, after = (_numbers(record, "samples_ms") for record in (old, new))
+        before, after = (_numbers(*pair, "samples_ms") for pair in zip(files, (old, new), strict=True))
         ratio = ratio_of_medians(before, after)
         method = f"ratio of medians over {len(before)} and {len(after)} inferences"
     return [_slower(Timing(old["latency_ms"]["p50"], new["latency_ms"]["p50"], ratio), limits, method)]
@@ -168,11 +175,11 @@ def _read(path: Path) -> dict[str, Any]:
     return read_record(path)
 
 
-def _numbers(record: Mapping[str, Any], key: str) -> list[float]:
+def _numbers(path: Path, record: Mapping[str, Any], key: str) -> list[float]:
     came = record.get(key)
-    if not isinstance(came, list) or not all(type(value) in (int, float) for value in came):
-        raise DataError(f"{key}: expected a list of numbers; got {'none' if came is None else repr(came)[:40]}; "
-                        "measure again")  # fmt: skip
+    if not isinstance(came, list) or not all(type(value) in (int, float) and value > 0 for value in came):
+        raise DataError(f"{path}: {key}: expected a list of numbers above 0; got "
+                        f"{'none' if came is None else repr(came)[:40]}; measure again")  # fmt: skip
     return came
 
 

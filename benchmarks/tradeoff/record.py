@@ -101,9 +101,13 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         came = (record.get("schema"), record.get("kind")) if isinstance(record, dict) else "no object"
         raise DataError(f"{path}: expected a record of schema {SCHEMA} and kind {KIND}; got {came}; run the study")
     _need(path, record, ("created", "study", "latency", "cells", "failures"))
-    _need(path, record["study"], ("name", "schedule", "dataset", "part", "samples"))
+    _need(path, record["study"], ("name", "schedule", "dataset", "part", "protocol", "samples"))
+    if record["latency"] is not None:
+        _need(path, record["latency"], ("machine", "runtime", "baseline"))
+    for failure in record["failures"]:
+        _need(path, failure, ("step", "reason"))
     for cell in record["cells"]:
-        _need(path, cell, ("backbone", "size", "recipe", "threads", *_FIGURES))
+        _need(path, cell, ("name", "backbone", "size", "recipe", "threads", *_FIGURES))
     return record
 
 

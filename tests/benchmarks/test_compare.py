@@ -182,6 +182,23 @@ def test_in_one_record_the_pairs_are_compared_turn_by_turn(tmp_path: Path) -> No
     assert turns(path, Thresholds()).findings[0].change == pytest.approx(200)
 
 
+def test_one_record_of_three_models_and_a_ratio_of_zero_are_told_in_one_line(tmp_path: Path) -> None:
+    pair = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
+    (path,) = files(tmp_path, pair)
+    pair["ratios"] = [0.0, *pair["ratios"][1:]]
+    path.write_text(json.dumps(pair), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{path.name}: ratios: expected a list of numbers above 0; got \[0\.0"):
+        turns(path, Thresholds())
+
+
+@pytest.mark.parametrize("words", [("--fail-above", "nan"), ("--points", "nan"), ("--points", "inf")])
+def test_a_threshold_that_lets_everything_pass_is_refused(tmp_path: Path, words: tuple[str, str]) -> None:
+    paths = files(tmp_path, timed(around(2.0)), timed(around(2.0)))
+    result = CliRunner().invoke(command, [*map(str, paths), *words])
+    assert result.exit_code == 2
+    assert f"expected a finite number; got {words[1]}" in result.stderr
+
+
 def test_one_record_of_one_model_is_not_comparable(tmp_path: Path) -> None:
     result = run(tmp_path, timed(around(2.0)))
     assert result.exit_code == 1
@@ -333,4 +350,4 @@ def test_pairs_without_their_ratios_are_told_in_one_line(tmp_path: Path) -> None
     record = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
     result = run(tmp_path, {key: value for key, value in record.items() if key != "ratios"})
     assert result.exit_code == 1
-    assert "ratios: expected a list of numbers; got none" in result.stderr
+    assert "ratios: expected a list of numbers above 0; got none" in result.stderr

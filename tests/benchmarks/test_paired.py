@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_pairing_sees_a_steady_difference_that_two_separate_intervals_hide(write
     drop = compare(reference, model)
     assert drop.low > 0  # 2 points lost and nothing gained, although each accuracy is known to 2.8 points only
     assert drop.high < 3.0
+
+
+def test_models_scored_against_other_classes_under_one_fingerprint_are_refused(write: Write) -> None:
+    reference, model = _two(write, "1110", "1100")
+    same = dataclasses.replace(reference, truth="0123"), dataclasses.replace(model, truth="0123")
+    assert compare(*same).lost == 1
+    with pytest.raises(DataError, match=r"expected the true classes of .*; got others under the same fingerprint"):
+        compare(same[0], dataclasses.replace(model, truth="3210"))
 
 
 def test_models_scored_on_different_data_are_refused(write: Write, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     [
         ({"kind": "latency"}, "kind tradeoff"),
         ({"study": {}}, "expected the field name"),
-        ({"cells": [{}]}, "expected the field backbone"),
+        ({"cells": [{}]}, "expected the field name"),
     ],
 )
 def test_a_damaged_record_is_refused(damage: dict[str, Any], text: str, tmp_path: Path) -> None:

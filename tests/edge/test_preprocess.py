@@ -169,6 +169,19 @@ def test_a_large_crop_is_halved_before_it_is_averaged_and_loses_nothing_but_roun
     assert np.abs(fit(noise, 24, 24) - means).max() > 4  # another square
 
 
+@pytest.mark.parametrize(
+    ("left", "top", "side", "channel", "value"),
+    [(-1002, 0, 1003, 0, 0), (0, -1002, 1003, 1, 0), (199, 0, 1000, 0, 199), (0, 199, 1000, 1, 199)],
+)
+def test_a_large_square_that_meets_the_picture_in_its_last_line_shows_that_line(
+    left: int, top: int, side: int, channel: int, value: int
+) -> None:
+    spec = CropSpec(side_scale=1.0, resolution_px=48)
+    came = crop_face(gradient(200, 200), (left, top, left + side, top + side), spec, 56, 56)
+    assert came.shape == (56, 56, 3)
+    assert np.abs(came[:, :, channel].astype(int) - value).max() <= 1
+
+
 def test_a_crop_of_odd_side_is_moved_by_half_a_block_at_most() -> None:
     ramp = np.repeat(np.arange(201, dtype=np.uint8)[np.newaxis, :, np.newaxis], 201, axis=0).repeat(3, axis=2)
     spec = CropSpec(side_scale=1.0, offset_x=0.0, offset_y=0.0, resolution_px=24, alignment="none")
