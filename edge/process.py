@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import edge
 from edge.errors import EdgeError
 
 _LONGEST_S = 300.0
+# How a child ends that posix_spawn made and exec then refused (Python 3.13 under user-mode emulation); no Python does.
+_NOT_STARTED = 127
 
 
 def run_python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -34,6 +37,8 @@ def run_python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         )
     except subprocess.TimeoutExpired as error:
         raise EdgeError(f"expected the command to end within {_LONGEST_S:g} s; got no end; run it by hand") from error
+    if ran.returncode == _NOT_STARTED and not ran.stderr:
+        raise OSError(errno.ENOEXEC, "no process could be started", sys.executable)
     if ran.returncode != 0:
         said = (ran.stderr.strip() or "nothing").splitlines()[-1]
         raise EdgeError(f"expected the command to succeed; got exit code {ran.returncode}: {said}; run it by hand")
