@@ -20,7 +20,7 @@ from edge.benchmark import common, model_block, noise_faces, summary_ms, xnnpack
 from edge.coldstart import ColdStart
 from edge.interpreter import Classifier
 from edge.stability import Series, judge, steady_after
-from edge.system.conditions import clock_mhz, conditions, ended
+from edge.system.conditions import Conditions, clock_mhz, conditions, ended
 from edge.system.machine import Machine
 from edge.turns import Tick, ratio_block, take_turns
 
@@ -89,6 +89,7 @@ def latency_record(
     cold: Sequence[ColdStart | None] = (),
     tick: Tick | None = None,
     machine: Machine | None = None,
+    before: Conditions | None = None,
 ) -> dict[str, Any]:
     """Return the latency record of the grid's first model, with all others in turns with it.
 
@@ -105,13 +106,14 @@ def latency_record(
             of this process, and memory is None.
         tick: called with (timed rounds done, in all).
         machine: where facts are read; None: this machine.
+        before: its state before the models were loaded and their cold starts measured; None: now.
 
     Raises:
         ValueError: the classifiers of a row differ in threads, or rows in length.
     """
     classifiers = _checked(grid)
     where = Machine() if machine is None else machine
-    before = conditions(where)
+    before = conditions(where) if before is None else before
     timed = timed_in_turns(classifiers, rounds, tick, where)
     course = ended(where, before, timed.start_mhz)
     series = [

@@ -59,14 +59,17 @@ def latency(
     from edge.latency import Rounds, latency_record
     from edge.modelfile import read_model
     from edge.records import write_record
+    from edge.system.conditions import conditions
     from edge.system.machine import this_machine
 
+    where = this_machine()
+    before = conditions(where)  # our own cold starts must not count as load or heat of others
     models = [read_model(path) for path in (model, *against)]
     cold = [cold_start(found.path, count) for count in counts for found in models]
     grid = [[Classifier(found, count) for found in models] for count in counts]
     rounds = Rounds(pairs if against else runs, warmup, seed)
     with progress("rounds") as tick:
-        result = latency_record(grid, rounds, command_line(), cold, tick, this_machine())
+        result = latency_record(grid, rounds, command_line(), cold, tick, where, before)
     if record is not None:
         write_record(record, result)
     click.echo(_text(result))

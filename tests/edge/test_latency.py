@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from edge.interpreter import Classifier
 from edge.latency import Rounds, latency_record
 from edge.modelfile import read_model
 from edge.records import read_record
+from edge.system.conditions import conditions
 from edge.system.machine import Outcome
 from tests.edge.conftest import Run
 from tests.edge.machines import PI4, fake, silent
@@ -318,3 +320,14 @@ def test_where_no_process_can_be_started_its_memory_is_not_invented(
 def test_records_are_plain_json(int8_path: Path) -> None:
     record = latency_record([[classifier(int8_path)]], Rounds(3, 0), ["fer-edge"])
     assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_the_state_before_is_the_one_that_was_given_not_that_after_our_own_cold_starts(
+    int8_path: Path, tmp_path: Path
+) -> None:
+    where = fake(tmp_path, PI4)
+    now = conditions(where)
+    given = dataclasses.replace(now, load_1m=0.125)
+    came = latency_record([[classifier(int8_path)]], Rounds(3, 0), ["x"], machine=where, before=given)
+    assert came["machine"]["load_1m"] == 0.125
+    assert latency_record([[classifier(int8_path)]], Rounds(3, 0), ["x"], machine=where)["machine"]["load_1m"] != 0.125
