@@ -22,9 +22,6 @@ from tests.benchmarks.networks import SIDE, plain_network, quietly
 pytestmark = pytest.mark.slow  # the first test waits for a training and eight conversions
 
 AEQ = "ai-edge-quantizer-int8"
-# A network trained for a moment is unsure of many drawn faces, and its rounding moves those: how many is luck of the
-# training. A broken conversion agrees on a seventh.
-LEAST_AGREEMENT = 0.55
 OURS = ["ours-float32", "ours-ptq-int8"]
 # Stands for a Python with ai-edge-quantizer: gives a plain file back as it is, refuses one of ours.
 STAND_IN = """#!/bin/sh
@@ -58,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.compile(
         keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
     )
-    model.fit(images, drawn.labels, epochs=5, batch_size=64, verbose=0)
+    model.fit(images, drawn.labels, epochs=15, batch_size=64, verbose=0)  # sure enough that rounding moves few
     model.save(folder / "net.keras")
     words = [folder / "net.keras", "--recipe", "float32", "--recipe", "ptq-int8", "--out", folder / "exports"]
     words += ["--dataset", "synthetic", "--calibration", "64", "--quiet"]
@@ -74,7 +71,7 @@ def run(*words: str | Path) -> Result:
 
 
 def ask(folder: Path, *words: str | Path) -> Result:
-    few = ("--dataset", "synthetic", "--limit", "70", "--pairs", "4", "--warmup", "1", "--calibration", "32")
+    few = ("--dataset", "synthetic", "--limit", "70", "--pairs", "4", "--warmup", "1", "--calibration", "256")
     quantizer = ("--quantizer-python", folder / "python")
     return run(folder / "net.keras", *few, "--exports", folder / "exports", *quantizer, *words)
 
@@ -105,12 +102,12 @@ def test_the_record_says_what_was_scored_and_how(whole: tuple[Result, dict[str, 
     data = record["data"]
     assert (data["name"], data["part"], data["samples"], data["in_part"]) == ("synthetic", "validation", 70, 280)
     assert [record["truth"].count(label) for label in "0123456"] == [10] * 7
-    assert record["calibration"]["samples"] == 32
+    assert record["calibration"]["samples"] == 256
 
 
 def test_float_files_give_the_keras_models_classes_and_lose_nothing(whole: tuple[Result, dict[str, Any]]) -> None:
     record = whole[1]
-    assert record["reference"]["accuracy"] > 0.3  # of seven classes: it has learnt, so that agreement means something
+    assert record["reference"]["accuracy"] > 0.5  # of seven classes: it has learnt, so that agreement means something
     for file in record["files"]:
         if file["name"] in (PLAIN_FLOAT, ONNX_FLOAT, "ours-float32"):
             assert file["predictions"] == record["reference"]["predictions"]
@@ -118,7 +115,7 @@ def test_float_files_give_the_keras_models_classes_and_lose_nothing(whole: tuple
         elif file["status"] == "measured":
             same = sum(a == b for a, b in zip(file["predictions"], record["reference"]["predictions"], strict=True))
             assert file["agreement"] == pytest.approx(same / 70)
-            assert file["agreement"] > LEAST_AGREEMENT
+            assert file["agreement"] > 0.8
             lost = record["reference"]["accuracy"] - file["accuracy"]
             assert file["drop"]["points"] == pytest.approx(100 * lost)
 
@@ -147,7 +144,7 @@ def test_a_second_run_takes_the_files_from_the_folder(whole: tuple[Result, dict[
     assert again.exit_code == 0, again.output
     taken = [line.split(":")[0] for line in again.stderr.splitlines() if ": taken from " in line]
     assert taken == [PLAIN_FLOAT, AEQ]
-    other = ask(folder, "--out", folder / "out", "--peer", PLAIN_FLOAT, "--calibration", "33")
+    other = ask(folder, "--out", folder / "out", "--peer", PLAIN_FLOAT, "--calibration", "257")
     assert "plain-float32: converting" in other.stderr
 
 
@@ -177,9 +174,9 @@ def test_exports_of_another_network_are_refused(folder: Path, tmp_path: Path) ->
 def test_the_real_quantizer_makes_one_partition_that_gives_the_keras_models_classes(folder: Path) -> None:
     pytest.importorskip("ai_edge_quantizer", reason="needs ai-edge-quantizer (the extra peers)")
     out = folder / "real.json"
-    words = ("--quantizer-python", sys.executable, "--record", out, "--quiet")
+    words = ("--quantizer-python", sys.executable, "--limit", "280", "--record", out, "--quiet")
     result = ask(folder, "--peer", f"{PLAIN_FLOAT}-batch1", "--peer", f"{AEQ}-batch1", *words)
     assert result.exit_code == 0, result.output
     found = {file["name"]: file for file in read_peers(out)["files"]}[f"{AEQ}-batch1"]
     assert (found["partitions"], found["float_operators"], found["input"]["dtype"]) == (1, {}, "int8")
-    assert found["agreement"] > LEAST_AGREEMENT
+    assert found["agreement"] > 0.8
