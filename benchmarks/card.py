@@ -45,6 +45,7 @@ def model_card(table: Table, model: ModelFile) -> str:
         + ", ".join(contract.labels),
         "Trained on": f"{contract.data['name']} Training, {contract.training_colour} pictures, from ImageNet weights "
         "(origin: [edge/models/NOTICE](edge/models/NOTICE))",
+        **({"Learned from": contract.data["supervision"]} if "supervision" in contract.data else {}),
         "Protocol": f"{metric['protocol']}: training rows that recur in a test part removed; checkpoint, "
         "temperature and quantized weights chosen on PublicTest; PrivateTest measured for this card only",
         "Intended use": contract.intended_use,

@@ -35,7 +35,8 @@ class Source:
         crop: How its faces were cut.
         augment: Distortions of its training pictures.
         versions: Packages that it was trained with.
-        trained_on: Name and fingerprint of its training data.
+        trained_on: Name, protocol and fingerprint of its training data, and of a run what it learned from
+            (``supervision``: labels, or what went beyond them).
     """
 
     model: Any
@@ -85,6 +86,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
         DataError: Nothing there, Keras cannot read it, or its classes are not the labels.
     """
     from train.augment import Augment
+    from train.exposure import supervision
     from train.runs import load_model, load_run
 
     known = _run_config(config)
@@ -121,6 +123,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
             "name": str(data.get("name", dataset.name)),
             "protocol": str(data.get("protocol", dataset.protocol)),
             "fingerprint": str(data.get("fingerprint", dataset.fingerprint)),
+            **({"supervision": supervision(known)} if known else {}),
         },
     )
 

@@ -81,7 +81,10 @@ def supervision(dataset: str, recipe: Recipe, teachers: Iterable[Mapping[str, An
         recipe: says whether votes were the targets.
         teachers: their records; what they were trained with counts too.
     """
-    own = VOTES if recipe.targets == "votes" else MAJORITY if dataset == "ferplus" else LABELS
+    if recipe.targets == "votes":
+        own = VOTES if recipe.votes_share == 1 else f"{LABELS} with {recipe.votes_share:.0%} of {VOTES}"
+    else:
+        own = MAJORITY if dataset == "ferplus" else LABELS
     through = sorted({words for record in teachers for words in _beyond(record)})
     return own + "".join(f"; {words} through a teacher" for words in through)
 

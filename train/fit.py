@@ -122,10 +122,11 @@ def check_tensorboard() -> None:
         )
 
 
-def soft_targets(part: Part, classes: int, targets: str) -> np.ndarray:
+def soft_targets(part: Part, classes: int, targets: str, votes_share: float = 1.0) -> np.ndarray:
     """Return float32 ``(n, classes)``: rows of the annotators' shares where ``targets`` is ``votes``, else one-hot.
 
-    A picture without votes keeps its label.
+    Of ``votes``, the annotators have ``votes_share`` (0–1) of a target and its label the rest; a picture without votes
+    keeps its label.
 
     Raises:
         DataError: votes are wanted and the part has none.
@@ -136,7 +137,8 @@ def soft_targets(part: Part, classes: int, targets: str) -> np.ndarray:
     if part.votes is None:
         raise DataError("expected annotators' votes in the data set; it has labels alone; give --votes FILE")
     voted = part.votes.sum(axis=1, keepdims=True) > 0
-    return np.where(voted, part.votes, one_hot).astype(np.float32)
+    mixed = votes_share * part.votes + (1 - votes_share) * one_hot
+    return np.where(voted, mixed, one_hot).astype(np.float32)
 
 
 def _run_phase(job: _Job, phase: Phase, progress: Progress) -> None:
@@ -203,7 +205,7 @@ def _batches(job: _Job, phase: Phase, index: int, epoch: int) -> Batches:
         probabilities = share / share.sum()
     return Batches(
         part.images,
-        soft_targets(part, classes, recipe.targets),
+        soft_targets(part, classes, recipe.targets, recipe.votes_share),
         weights[part.labels],
         size=job.plain.inputs[0].shape[1:3],
         batch=recipe.batch,

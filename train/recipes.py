@@ -79,6 +79,7 @@ class Recipe:
         ema: momentum of the moving average of the weights, a step; 0 trains without one.
         stochastic_depth: drop rate of the last residual branch, rising linearly from 0 (Huang et al. 2016).
         targets: ``labels``, or ``votes``: the annotators' distribution where a picture has one.
+        votes_share: share of that distribution in a target of ``votes``, 0–1; the label has the rest.
         sampling: ``natural`` takes every picture once an epoch; ``balanced`` draws each class alike, with replacement.
         distillation_weight: share of the teachers' term in the loss where the run has teachers, 0–1.
         distillation_temperature: softens teachers and student alike.
@@ -103,6 +104,7 @@ class Recipe:
     ema: float = 0.0
     stochastic_depth: float = 0.0
     targets: str = "labels"
+    votes_share: float = 1.0
     sampling: str = "natural"
     distillation_weight: float = 0.5
     distillation_temperature: float = 2.0
@@ -113,8 +115,8 @@ class Recipe:
         _one_of("a loss of", self.loss, LOSSES)
         _one_of("targets", self.targets, TARGETS)
         _one_of("sampling", self.sampling, SAMPLING)
-        for name in ("label_smoothing", "dropout", "ema", "stochastic_depth", "effective_beta"):
-            _share(name, getattr(self, name), below=name != "label_smoothing")
+        for name in ("label_smoothing", "votes_share", "dropout", "ema", "stochastic_depth", "effective_beta"):
+            _share(name, getattr(self, name), below=name not in ("label_smoothing", "votes_share"))
         if self.focal_gamma < 0:
             raise DataError(f"expected a focal gamma of at least 0; got {self.focal_gamma}; change --focal-gamma")
         if not any(phase.epochs > 0 for phase in self.phases):

@@ -73,6 +73,7 @@ def _text(model: ModelFile) -> str:
         )
     rows += [
         ("data", f"{contract.data['name']} ({contract.data['fingerprint']})"),
+        *([("learned", contract.data["supervision"])] if "supervision" in contract.data else []),
         ("licence", contract.licence),
         ("for", contract.intended_use),
         ("not for", contract.not_for),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,14 @@ def test_card_quotes_the_file_itself(write: Write, shipped: ModelFile) -> None:
     text = "\n".join(_card(write(*_records(shipped)), shipped))
     for said in (shipped.sha256, shipped.contract.not_for, shipped.contract.intended_use, "official-dedup"):
         assert said in text
+
+
+def test_card_says_what_a_model_learned_from_beside_its_labels(write: Write, shipped: ModelFile) -> None:
+    data = {**shipped.contract.data, "supervision": "labels with 30% of FER+ votes"}
+    voted = dataclasses.replace(shipped, contract=dataclasses.replace(shipped.contract, data=data))
+    folder = write(*_records(shipped))
+    line = "| Learned from | labels with 30% of FER+ votes |"
+    assert line in _card(folder, voted) and line not in _card(folder, shipped)
 
 
 def test_card_of_another_file_than_the_records_is_refused(write: Write, shipped: ModelFile) -> None:

@@ -44,7 +44,7 @@ CONTRACT = Contract(
     crop=CropSpec(side_scale=1.0),
     training_colour="rgb",
     metrics=(METRIC,),
-    data={"name": "colours", "fingerprint": "sha256:0"},
+    data={"name": "colours", "fingerprint": "sha256:0", "supervision": "labels with 30% of FER+ votes"},
     versions={"numpy": "2.0"},
     licence="Apache-2.0",
     intended_use="Tests.",

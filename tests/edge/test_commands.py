@@ -228,6 +228,7 @@ def test_info_says_what_the_file_says(run: Run, int8_path: Path) -> None:
     assert len(found["sha256"]) == 64 and found["crop"]["side_scale"] == 1.0
     text = run("info", "--model", int8_path).stdout
     assert "65.00% (63.00% to 67.00%)" in text and "angry, disgust" in text
+    assert "learned   labels with 30% of FER+ votes\n" in text
 
 
 def test_info_on_a_damaged_file_is_one_line(run: Run, int8_path: Path, tmp_path: Path) -> None:

@@ -188,6 +188,16 @@ def test_the_records_of_the_chain_name_the_files_that_ran(walk: Walk) -> None:
     assert accuracy["reference"]["model"]["sha256"] == latency["against"]["sha256"]
 
 
+def test_a_model_file_says_what_its_run_learned_from(walk: Walk) -> None:
+    from edge.modelfile import read_model
+
+    walk.run(own_commands()[-1])
+    run = json.loads((walk.folder / "runs" / "lite0" / "run.json").read_text(encoding="utf-8"))
+    told = read_model(walk.folder / "exports" / "lite0-qat-int8.tflite").contract.data
+    assert told["supervision"] == run["supervision"] == "labels"
+    assert told["fingerprint"] == run["data"]["fingerprint"]
+
+
 def test_the_records_of_the_chain_fit_their_schema(walk: Walk) -> None:
     from tests.record_schema import check_record
 

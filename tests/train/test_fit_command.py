@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -80,6 +81,8 @@ def test_supervision_names_what_goes_beyond_the_labels() -> None:
     votes = Recipe("v", recipe("modern").phases, targets="votes")
     assert supervision("fer2013", recipe("modern"), []) == "labels"
     assert supervision("fer2013", votes, []) == "FER+ votes"
+    some = dataclasses.replace(votes, votes_share=0.3)
+    assert supervision("fer2013", some, []) == "labels with 30% of FER+ votes"
     assert supervision("ferplus", recipe("modern"), []) == "FER+ majority labels"
 
 
@@ -139,6 +142,7 @@ def test_flags_change_the_recipe_field_by_field(teacher: Path, network: Path, tm
 
 def test_flags_that_need_another_are_refused(network: Path, tmp_path: Path) -> None:
     for flags, message in (
+        (["--votes-share", "0.5"], "expected --targets votes with --votes-share"),
         (["--targets", "votes"], "synthetic has none; give --votes FILE"),
         (["--recipe", "modern", "--head-epochs", "2"], "modern has none; leave --head-epochs out"),
         (["--votes", network], "expected --targets votes with --votes FILE"),

@@ -125,6 +125,9 @@ def test_votes_are_the_targets_where_a_picture_has_some_and_its_label_where_it_h
     votes = np.array([[0.0, 0.7, 0.3], [0.0, 0.0, 0.0]], np.float32)
     part = Part(np.zeros((2, 4, 4), np.uint8), np.array([0, 2]), votes)
     assert np.array_equal(soft_targets(part, 3, "votes"), np.array([[0, 0.7, 0.3], [0, 0, 1]], np.float32))
+    shared = soft_targets(part, 3, "votes", 0.25)  # a quarter of (0, 0.7, 0.3) and three of (1, 0, 0)
+    wanted = np.array([[0.75, 0.175, 0.075], [0, 0, 1]])
+    assert np.allclose(shared, wanted) and shared.dtype == np.float32
     assert soft_targets(part, 3, "labels").tolist() == [[1, 0, 0], [0, 0, 1]]
     with pytest.raises(DataError, match="expected annotators' votes in the data set"):
         soft_targets(Part(part.images, part.labels), 3, "votes")

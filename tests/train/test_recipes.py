@@ -70,6 +70,7 @@ def test_every_recipe_survives_json_and_prints_all_its_fields(name: str) -> None
     [
         ("loss", "hinge", "expected a loss of cross-entropy, focal; got 'hinge'"),
         ("targets", "guesses", "expected targets labels, votes; got 'guesses'"),
+        ("votes_share", 1.5, "expected votes_share from 0 to 1; got 1.5"),
         ("sampling", "odd", "expected sampling natural, balanced; got 'odd'"),
         ("ema", 1.0, "expected ema from 0 to below 1; got 1.0"),
         ("stochastic_depth", -0.1, "expected stochastic_depth from 0 to below 1; got -0.1"),

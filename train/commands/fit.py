@@ -57,6 +57,7 @@ class FitConfig:
     focal_gamma: float | None
     label_smoothing: float | None
     targets: str | None
+    votes_share: float | None
     sampling: str | None
     dropout: float | None
     stochastic_depth: float | None
@@ -125,6 +126,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--focal-gamma", type=NOT_NEGATIVE, help="Exponent of --loss focal.")
 @click.option("--label-smoothing", type=SHARE)
 @click.option("--targets", type=click.Choice(TARGETS), help="Labels, or the annotators' votes.")
+@click.option("--votes-share", type=SHARE, help="Share of the votes in --targets votes; the label has the rest.")
 @click.option("--sampling", type=click.Choice(SAMPLING), help="How often an epoch shows a class.")
 @click.option("--dropout", type=BELOW_ONE, help="Rate before the logits.")
 @click.option("--stochastic-depth", type=BELOW_ONE, help="Drop rate of the last residual branch.")
@@ -199,6 +201,8 @@ def resolve(config: FitConfig) -> Recipe:
     recipe = dataclasses.replace(base, phases=tuple(phases), **changed)
     if (config.votes is not None) and recipe.targets != "votes" and config.dataset != "ferplus":
         raise DataError("expected --targets votes with --votes FILE; got labels; give both, or leave --votes out")
+    if "votes_share" in changed and recipe.targets != "votes":
+        raise DataError("expected --targets votes with --votes-share; got labels; give both, or leave the share out")
     return recipe
 
 
