@@ -8,6 +8,7 @@ enter with three equal channels.
 | backbone | feature map at 32, 48, 64 px | weights without logits | ``imagenet`` |
 |---|---|---|---|
 | efficientnet-lite0 | 1×1, 2×2, 2×2 | 3.4 M | from a file |
+| efficientnet-lite0-os16 | 2×2, 3×3, 4×4 | 0.78 M | Lite0's, from a file |
 | efficientnet-b0 | 1×1, 2×2, 2×2 | 4.0 M | download |
 | efficientnetv2-b0 | 1×1, 2×2, 2×2 | 5.9 M | download |
 | convnext-tiny | 1×1, 1×1, 2×2 | 27.8 M | download |
@@ -34,7 +35,7 @@ from keras import layers
 from edge.errors import DataError
 from train import applications, convnext
 from train.applications import LOGITS, Features, NameOfLayer, leaves
-from train.efficientnet_lite import efficientnet_lite0
+from train.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_os16
 from train.foreign import adopt
 from train.mini_xception import mean_of_class_maps, mini_xception
 from train.weights import load_weights_file
@@ -88,6 +89,9 @@ class Backbone:
 BACKBONES: dict[str, Backbone] = {
     "efficientnet-lite0": Backbone(
         efficientnet_lite0, "Tan and Le 2019; TensorFlow TPU repository, models/official/efficientnet/lite"
+    ),
+    "efficientnet-lite0-os16": Backbone(
+        efficientnet_lite0_os16, "EfficientNet-Lite0's first five stages (1/16 of the side) and a head of 512 channels"
     ),
     "efficientnet-b0": Backbone(
         applications.efficientnet_b0,

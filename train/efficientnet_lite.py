@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excite, with ReLU6, made for integer arithmetic.
+"""EfficientNet-Lite0: B0 without squeeze-and-excite and with ReLU6, made for integer arithmetic; and its first part.
 
 Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite
 variant from the TensorFlow TPU repository (models/official/efficientnet/lite): stem and head keep their size.
@@ -6,6 +6,7 @@ variant from the TensorFlow TPU repository (models/official/efficientnet/lite): 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -16,6 +17,8 @@ from train.residual import drop_branch
 BATCH_NORM_EPSILON = 1e-3
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
+OS16_STAGES = 5  # up to 1/16 of the picture's side; what follows holds four fifths of the weights
+OS16_HEAD_FILTERS = 512
 
 
 class Stage(NamedTuple):
@@ -44,16 +47,38 @@ def efficientnet_lite0(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> k
 
     Block ``b`` of 16 is left out in training with probability ``stochastic_depth`` · b / 16.
     """
-    rate_a_block = stochastic_depth / sum(stage.repeats for stage in STAGES)
+    return _conv(_stages(x, STAGES, stochastic_depth), HEAD_FILTERS, 1, 1, "head")
+
+
+def efficientnet_lite0_os16(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> keras.KerasTensor:
+    """Return the feature map ``(n, h/16, w/16, 512)`` of the network cut before its last stride, with its own head.
+
+    Its layers but the head bear Lite0's names and take Lite0's weights. Faces of 48 pixels leave the last two stages
+    2×2 values to look at, and those stages are four fifths of the network. Source: the output stride of Chen et al.,
+    "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, without the atrous blocks.
+    """
+    return _conv(_stages(x, STAGES[:OS16_STAGES], stochastic_depth), OS16_HEAD_FILTERS, 1, 1, "os16_head")
+
+
+def only_in_whole_lite0() -> frozenset[str]:
+    """Return the layers with weights that Lite0 has and its first part (``efficientnet_lite0_os16``) has not."""
+    first = sum(stage.repeats for stage in STAGES[:OS16_STAGES])
+    kinds = [f"{part}_{kind}" for part in ("expand", "dw", "project") for kind in ("conv", "bn")]
+    blocks = range(first, sum(stage.repeats for stage in STAGES))
+    return frozenset({"head_conv", "head_bn", *(f"block{block}_{kind}" for block in blocks for kind in kinds)})
+
+
+def _stages(x: keras.KerasTensor, stages: Sequence[Stage], stochastic_depth: float) -> keras.KerasTensor:
+    rate_a_block = stochastic_depth / sum(stage.repeats for stage in stages)
     x = _conv(x, STEM_FILTERS, 3, 2, "stem")
     block, filters = 0, STEM_FILTERS
-    for stage in STAGES:
+    for stage in stages:
         for repeat in range(stage.repeats):
             stride = stage.stride if repeat == 0 else 1
             x = _block(x, filters, stage, stride, rate_a_block * block, f"block{block}")
             filters = stage.filters
             block += 1
-    return _conv(x, HEAD_FILTERS, 1, 1, "head")
+    return x
 
 
 def names_in_efficientnet_b0() -> dict[str, str]:

@@ -3,7 +3,8 @@
 An npz holds ``LAYER/kernel`` (float) or ``LAYER/kernel:int8`` times ``LAYER/kernel:scale``; batch-norm arrays are named
 ``gamma beta moving_mean moving_variance``. Layers that an npz does not name (the head) keep their initial values; a
 name in the file that the model does not have is an error, not a guess. EfficientNet-B0 takes EfficientNet-Lite0's file
-too: the same convolutions, its squeeze-and-excite layers begin anew. No other kind of file is opened: pickles and
+too: the same convolutions, its squeeze-and-excite layers begin anew; and so does Lite0's first part, without the
+layers that it lacks. No other kind of file is opened: pickles and
 whole models in ``.h5`` can carry code.
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from edge.errors import DataError
 from train.applications import LOGITS, leaves
-from train.efficientnet_lite import names_in_efficientnet_b0
+from train.efficientnet_lite import names_in_efficientnet_b0, only_in_whole_lite0
 from train.runs import load_model
 
 
@@ -59,7 +60,7 @@ def load_npz_weights(model: keras.Model, path: Path) -> list[str]:
         DataError: the file is no npz, names layers or variables that the model lacks, or shapes differ.
     """
     layers = {layer.name: layer for layer in leaves(model)}
-    arrays = _from_lite0(_read(path), layers)
+    arrays = _of_first_part(_from_lite0(_read(path), layers), layers)
     touched: dict[str, set[str]] = {}
     for key, value in arrays.items():
         name, _, variable = key.partition("/")
@@ -114,6 +115,14 @@ def _from_lite0(arrays: dict[str, np.ndarray], layers: Container[str]) -> dict[s
     parts = ((key.partition("/"), value) for key, value in arrays.items())
     # A name that Lite0 does not have stays, to be refused as any strange one is.
     return {f"{names.get(layer, layer)}/{variable}": value for (layer, _, variable), value in parts}
+
+
+def _of_first_part(arrays: dict[str, np.ndarray], layers: Container[str]) -> dict[str, np.ndarray]:
+    """Return the arrays without the layers that only the whole Lite0 has, if the layers are its first part's."""
+    if "os16_head_conv" not in layers:
+        return arrays
+    beyond = only_in_whole_lite0()
+    return {key: value for key, value in arrays.items() if key.partition("/")[0] not in beyond}
 
 
 def _variable(layer: keras.layers.Layer, name: str) -> keras.Variable | None:

@@ -71,6 +71,17 @@ def test_backbone_has_the_published_number_of_trainable_weights(
     assert _size(built(name).trainable_weights) == with_1000_classes - (features + 1) * 1000 + (features + 1) * 7
 
 
+def test_lite0_s_first_part_has_the_weights_counted_by_hand() -> None:
+    # Convolution and batch norm (2 a filter): stem 27·32 + 64; a block cin→cout, k×k, of 6·cin = e inner channels:
+    # cin·e + k²·e + e·cout + 4·e + 2·cout; the first has no expansion: 9·32 + 32·16 + 64 + 32.
+    stages = [(16, 24, 9), (24, 24, 9), (24, 40, 25), (40, 40, 25), (40, 80, 9), *[(80, 80, 9)] * 2]
+    stages += [(80, 112, 25), *[(112, 112, 25)] * 2]
+    blocks = sum(6 * i * (i + k + o + 4) + 2 * o for i, o, k in stages)
+    head = 112 * 512 + 2 * 512
+    expected = (27 * 32 + 64) + (9 * 32 + 32 * 16 + 64 + 32) + blocks + head + 512 * 7 + 7
+    assert _size(built("efficientnet-lite0-os16").trainable_weights) == expected
+
+
 def test_vgg16_has_the_thirteen_published_convolutions() -> None:
     convolutions = [layer for layer in leaves(built("vgg16")) if isinstance(layer, keras.layers.Conv2D)]
     assert len(convolutions) == 13
@@ -104,6 +115,7 @@ def test_mini_xception_s_head_is_its_last_convolution() -> None:
     ("name", "at_48", "at_64"),
     [
         ("efficientnet-lite0", 2, 2),
+        ("efficientnet-lite0-os16", 3, 4),
         ("convnext-atto", 1, 2),
         ("resnet50", 2, 2),
         ("vgg16", 1, 2),
@@ -279,6 +291,22 @@ def test_b0_takes_lite0_s_convolutions_and_begins_its_gates_anew(shared_data: Pa
         assert np.allclose(layers_of["top_bn"].get_weights()[0], raw["head_bn/gamma"])
     with pytest.raises(DataError, match="choose the backbone that the file belongs to"):
         load_weights_file(built("convnext-atto"), file)
+
+
+def test_lite0_s_first_part_takes_its_layers_and_begins_its_head_anew(shared_data: Path) -> None:
+    file = shared_data / "weights" / "efficientnet_lite0_imagenet.npz"
+    first = build("efficientnet-lite0-os16", height=32, width=32, classes=7)
+    # Stem 2, block 0 without expansion 4, ten blocks of 6.
+    assert load_weights_file(first, file) == [f"weights of {file.name}: 66 layers; 2 others begin anew"]
+    with np.load(file) as raw:
+        kernel = raw["block10_dw_conv/kernel:int8"] * raw["block10_dw_conv/kernel:scale"]
+    assert np.allclose(first.get_layer("block10_dw_conv").get_weights()[0], kernel)
+
+
+def test_a_strange_layer_in_lite0_s_file_for_its_first_part_is_refused(tmp_path: Path) -> None:
+    kernels = {"block15_dw_conv__kernel": np.zeros((3, 3, 1152, 1)), "block99_other__kernel": np.zeros(3)}
+    with pytest.raises(DataError, match=r"names the layer 'block99_other'; choose the backbone"):
+        load_npz_weights(built("efficientnet-lite0-os16"), _npz(tmp_path / "a.npz", **kernels))
 
 
 def test_a_strange_layer_in_lite0_s_file_for_b0_is_refused(tmp_path: Path) -> None:
