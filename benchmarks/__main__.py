@@ -12,6 +12,7 @@ python -m benchmarks soak --frames 100000 --record soak.json
 python -m benchmarks footprint --record footprint.json
 python -m benchmarks faces --record faces.json
 python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md
+python -m benchmarks runs benchmarks/results/training/runs --page docs/training-log.md
 python -m benchmarks demo
 """
 
@@ -28,7 +29,7 @@ from benchmarks.commands.compare import compare
 from benchmarks.commands.faces import faces
 from benchmarks.commands.footprint import footprint
 from benchmarks.commands.instructions import instructions
-from benchmarks.commands.pages import costs, runtime
+from benchmarks.commands.pages import costs, runs, runtime
 from benchmarks.commands.peers import peers
 from benchmarks.commands.soak import soak
 from benchmarks.commands.tradeoff import pareto, tradeoff
@@ -81,7 +82,7 @@ def demo(out: Path) -> None:
     run(out)
 
 
-for _command in (compare, costs, faces, footprint, instructions, pareto, peers, runtime, soak, tradeoff):
+for _command in (compare, costs, faces, footprint, instructions, pareto, peers, runs, runtime, soak, tradeoff):
     main.add_command(_command)
 
 

@@ -56,9 +56,18 @@ def read_config(path: Path) -> dict[str, Any]:
             f"expected a run folder with {CONFIG_FILE} at {path}; there is none; train one with "
             "python -m train fit, or check the path"
         )
+    return read_record(file)
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Return the contents of a ``run.json``, wherever it is kept.
+
+    Raises:
+        DataError: it cannot be read, or is no run's.
+    """
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise DataError(f"expected JSON in {file}; {cause}; train the run anew") from cause
     missing = [key for key in REQUIRED if not isinstance(config, dict) or key not in config]
     if missing:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks costs` and `runtime`: what conversions, and what running, cost and won; pages from records."""
+"""`python -m benchmarks costs`, `runtime`, `runs`: what converting, running and training gave; pages from records."""
 
 from __future__ import annotations
 
@@ -41,6 +41,20 @@ def runtime(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
 
     block = markdown(read_runtime(records))
     show_or_settle(block, page, check, (BEGIN, END), "python -m benchmarks runtime RECORDS --page")
+
+
+@click.command(cls=OneLineCommand, short_help="Tell what training runs were told and reached.")
+@_RECORDS
+@_PAGE
+@_CHECK
+def runs(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
+    """Print the training runs in RECORDS (run.json files or folders of them), and what repeats them, as Markdown."""
+    _need_page(page, check)
+    from benchmarks.targets import show_or_settle
+    from benchmarks.training_log import BEGIN, END, markdown, read_runs
+
+    block = markdown(read_runs(records))
+    show_or_settle(block, page, check, (BEGIN, END), "python -m benchmarks runs RECORDS --page")
 
 
 def _need_page(page: Path | None, check: bool) -> None:

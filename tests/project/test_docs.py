@@ -324,6 +324,16 @@ def test_the_runtime_page_holds_the_figures_of_its_records() -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_the_training_log_holds_the_runs_of_its_records_and_says_why_each_was_made() -> None:
+    page = FOLDER / "training-log.md"
+    words = ["runs", str(RESULTS / "training" / "runs"), "--page", str(page), "--check"]
+    result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
+    assert result.exit_code == 0, result.output
+    reasons = page.read_text(encoding="utf-8").partition("## Why")[2]
+    names = [path.stem for path in (RESULTS / "training" / "runs").glob("*.json")]
+    assert names and all(f"**{name}.**" in reasons for name in names)
+
+
 def test_the_limits_of_the_verdict_are_the_codes() -> None:
     from edge import stability
     from edge.system.speed import PI_LIMIT_C

@@ -1,0 +1,143 @@
+"""The table of the lab book: what each training run was told, what it learned from and what it reached.
+
+`python -m benchmarks runs benchmarks/results/training/runs --page docs/training-log.md` writes it between the page's
+markers, from the runs' own `run.json`, kept under the run's name. Figures are those of the part that picked the
+checkpoint, single view; the part that is reported for shipped models alone is not shown.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.evidence import record_files
+from benchmarks.targets import markdown_table
+from edge.errors import DataError
+from train.recipes import RECIPES, Recipe, recipe
+from train.runs import read_record
+
+BEGIN, END = "<!-- runs:begin -->", "<!-- runs:end -->"
+_HEADINGS = (
+    "Run", "Backbone, input", "Recipe, and what differs from it", "Learned from", "Accuracy (95 %)", "Macro-F1", "ECE",
+    "Hours", "Computed on",
+)  # fmt: skip
+_REMEDY = "keep the run.json of a finished `python -m train fit`"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, as its `run.json` tells it.
+
+    Attributes:
+        name: of its folder.
+        network: backbone and side of the input in pixels.
+        recipe: what it was told, and the recipe of that name as it stands.
+        changes: fields in which the two differ, as text.
+        learned_from: labels, or what went beyond them; its teachers by name.
+        figures: accuracy, its interval, macro-F1 and expected calibration error on the part that picked the checkpoint.
+        hours: of wall clock, or None where the run does not say.
+        device: backend and kind of device.
+        command: what repeats it.
+    """
+
+    name: str
+    network: str
+    recipe: str
+    changes: str
+    learned_from: str
+    figures: Mapping[str, Any]
+    hours: float | None
+    device: str
+    command: str
+
+
+def read_runs(paths: Iterable[Path]) -> tuple[Run, ...]:
+    """Return the runs in files and folders, the most accurate first.
+
+    Raises:
+        DataError: a file is no finished run's record, or two are of one name.
+    """
+    runs = [_run(path) for path in record_files(paths)]
+    names = [run.name for run in runs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"expected one record of the run {twice}; got another; keep the one that counts")
+    return tuple(sorted(runs, key=lambda run: (-run.figures["accuracy"], run.name)))
+
+
+def markdown(runs: Iterable[Run]) -> str:
+    """Return the page's block: the table, then the command of each run."""
+    runs = tuple(runs)
+    table = markdown_table(_HEADINGS, [_cells(run) for run in runs])
+    commands = "\n".join(run.command for run in runs)
+    return f"{table}\n\nWhat repeats them, in the same order:\n\n```\n{commands}\n```\n"
+
+
+def _run(path: Path) -> Run:
+    values = read_record(path)
+    told = Recipe.from_json(values["recipe"])
+    part = values["data"]["roles"]["validation"]
+    if part not in values.get("metrics", {}):
+        raise DataError(f"{path}: expected a finished run, with figures on {part}; got none; {_REMEDY}")
+    teachers = ", ".join(teacher["name"] for teacher in values["teachers"])
+    side = f"{values['input']['height']} px, {values['input']['colour']}"
+    return Run(
+        name=values["name"],
+        network=f"{values['backbone']}, {side}",
+        recipe=told.name,
+        changes=", ".join(_changes(told)),
+        learned_from=values["supervision"] + (f" (teachers: {teachers})" if teachers else ""),
+        figures=values["metrics"][part] | {"part": f"{values['data']['name']} {part}"},
+        hours=values["seconds"] / 3600 if "seconds" in values else None,
+        device=f"{values['backend']}, {values['devices']['kind']}",
+        command=shlex.join(_words(values["command"])),
+    )
+
+
+def _words(command: Iterable[str]) -> Iterable[str]:
+    """The command's words; `python -m train` is recorded as one."""
+    for word in command:
+        yield from word.split() if word.startswith("python -m ") else [word]
+
+
+def _changes(told: Recipe) -> Iterable[str]:
+    """Where a recipe differs from the one of its name; all of it where there is none."""
+    if told.name not in RECIPES:
+        return
+    base = recipe(told.name).to_json()
+    own = told.to_json()
+    for field, value in own.items():
+        if field == "phases":
+            yield from _phase_changes(base["phases"], value)
+        elif value != base[field] and field not in ("backbone", "size", "targets", "votes_share"):
+            yield f"{field.replace('_', ' ')} {value}"
+
+
+def _phase_changes(base: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    if [phase["name"] for phase in base] != [phase["name"] for phase in own]:
+        yield f"phases {', '.join(phase['name'] for phase in own)}"
+        return
+    for before, after in zip(base, own, strict=True):
+        flat = {**after, **after["augment"]}
+        known = {**before, **before["augment"]}
+        for field, value in flat.items():
+            if field != "augment" and value != known[field]:
+                yield f"{after['name']}: {field.replace('_', ' ')} {value}"
+
+
+def _cells(run: Run) -> tuple[str, ...]:
+    low, high = run.figures["ci95"]
+    return (
+        run.name,
+        run.network,
+        run.recipe + (f": {run.changes}" if run.changes else ""),
+        run.learned_from,
+        f"{100 * run.figures['accuracy']:.2f} % ({100 * low:.1f} to {100 * high:.1f})",
+        f"{run.figures['macro_f1']:.4f}",
+        f"{run.figures['ece']:.4f}",
+        "–" if run.hours is None else f"{run.hours:.1f}",
+        run.device,
+    )
