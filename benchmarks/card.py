@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.markdown import markdown_row, markdown_table
 from benchmarks.table import MISSING, Row, Table, drop_text, size_text
 from edge.errors import DataError
 from edge.modelfile import ModelFile
@@ -52,10 +53,9 @@ def model_card(table: Table, model: ModelFile) -> str:
         "Not for": contract.not_for,
         "Licence": contract.licence,
     }
-    lines = ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts.items()), ""]
-    lines += [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
-    lines += [f"| {' | '.join(_cells(row))} |" for row in (twin, shipped)]
-    return "\n".join(lines) + "\n"
+    lines = ["| | |", "|---|---|", *map(markdown_row, facts.items()), ""]  # with links: Markdown already
+    figures = markdown_table(HEADINGS, map(_cells, (twin, shipped)), "|" + "---|" * len(HEADINGS))
+    return "\n".join([*lines, figures]) + "\n"
 
 
 def _row(table: Table, wanted: Callable[[Row], bool], what: str) -> Row:

@@ -16,10 +16,11 @@ from typing import Any
 from benchmarks.arm.record import Counted, Instructions, read_instructions
 from benchmarks.arm.record import markdown as instructions_markdown
 from benchmarks.evidence import Ratio, read_evidence, record_files
+from benchmarks.markdown import markdown_table
 from benchmarks.peers.record import read_peers
 from benchmarks.peers.table import markdown as peers_markdown
 from benchmarks.table import MISSING, signed, size_text
-from benchmarks.targets import Target, kind_of, markdown_table, targets_table
+from benchmarks.targets import Target, kind_of, targets_table
 from edge.errors import DataError
 
 BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"

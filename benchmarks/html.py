@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.report import TITLE, Report, sources_text
 from benchmarks.table import MISSING
+from edge.wording import counted
 
 FOLDER = Path(__file__).parent / "page"
 _NUMBER = re.compile(r"([+−-]?)(\d[\d,]*(?:\.\d+)?)(?: (kB|MB))?(?=[\s%×]|$)")
@@ -27,7 +28,7 @@ def html_page(report: Report) -> str:
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"sort_value": sort_value, "code": _with_code, "counted": _counted}
+    environment.filters |= {"sort_value": sort_value, "code": _with_code, "counted": counted}
     script, style = _inline("report.js"), _inline("report.css")
     machines = [line.machine for section in report.sections for grid in section.grids for line in grid.lines]
     return environment.get_template("report.html.j2").render(
@@ -56,10 +57,6 @@ def sort_value(cell: str) -> str:
 
 def _inline(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _with_code(text: str) -> str:

@@ -5,13 +5,15 @@ Facts and verdict are optional: older records, and machines that do not say, lac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fields import Fields
+from edge.stability import FINE, VERDICTS
+from edge.wording import counted
 
-FINE, NOISY, THROTTLED = "fine", "noisy", "throttled"
-VERDICTS = (FINE, NOISY, THROTTLED)
 LOWEST_C = -60.0
 """Degrees Celsius below which a reading is no processor's temperature."""
 
@@ -82,14 +84,19 @@ class Facts:
     stability: Stability | None
 
 
+def machine_text(machine: Mapping[str, Any]) -> str:
+    """Return the machine block of a record as text: model, cores and architecture."""
+    return f"{machine['model']}, {counted(machine['cores'], 'core')}, {machine['arch']}"
+
+
 def setting_of(record: Fields) -> Setting:
     """Return the setting of a record."""
     machine, runtime = record.block("machine"), record.block("runtime")
+    named = {"model": machine.text("model"), "cores": machine.whole("cores"), "arch": machine.text("arch")}
     system = machine.text("os")
     short = " ".join(system.split("-")[:2])  # Linux-6.1.21-v8+-aarch64-with-glibc2.36 -> Linux 6.1.21
     return Setting(
-        machine=f"{machine.text('model')}, {machine.whole('cores')} cores, {machine.text('arch')}, "
-        f"{short}, Python {machine.text('python')}",
+        machine=f"{machine_text(named)}, {short}, Python {machine.text('python')}",
         runtime=f"{runtime.text('name')} {runtime.text('version')}",
         system=system,
     )

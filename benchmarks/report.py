@@ -6,11 +6,11 @@ put into one ratio.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.markdown import markdown_table, markdown_text
 from benchmarks.measures import Evidence, Other
 from benchmarks.sections import classes, distribution, facts, front, reliability, results, sizes, stages
 from benchmarks.sections.parts import Plot, Section
@@ -68,21 +68,21 @@ def compose(evidence: Evidence, table: Table, sources: Sequence[Path]) -> Report
 
 def markdown(table: Table) -> str:
     """Return the results, the speed comparisons and the conversions as Markdown tables with their notes."""
-    parts = [_markdown_table(grid.headings, [line.cells for line in grid.lines]) for grid in results.grids(table)]
+    parts = [markdown_table(grid.headings, [line.cells for line in grid.lines]) for grid in results.grids(table)]
     parts.append(results.NOTES)
     return "\n\n".join(parts) + "\n"
 
 
 def markdown_page(report: Report) -> str:
     """Return report.md: the sections with their tables, links to the plots beside it, and the names of the records."""
-    parts = [f"# {TITLE}", *(_markdown_text(f"**Doubtful:** {doubt}") for doubt in report.doubts)]
+    parts = [f"# {TITLE}", *(markdown_text(f"**Doubtful:** {doubt}") for doubt in report.doubts)]
     for section in report.sections:
         parts.append(f"## {section.title}")
-        parts += [_markdown_text(text) for text in section.text]
+        parts += [markdown_text(text) for text in section.text]
         parts += [f"![{_alternative(plot)}]({PLOT_FOLDER}/{plot.name}.svg)" for plot in section.plots]
         for grid in section.grids:
-            parts += [f"### {_markdown_text(grid.title)}"] if grid.title else []
-            parts.append(_markdown_table(grid.headings, [line.cells for line in grid.lines]))
+            parts += [f"### {markdown_text(grid.title)}"] if grid.title else []
+            parts.append(markdown_table(grid.headings, [line.cells for line in grid.lines]))
         parts += [section.note] if section.note else []
     parts.append(sources_text(report))
     return "\n\n".join(parts) + "\n"
@@ -145,20 +145,5 @@ def settle_page(page: Path, text: str, wanted: str, check: bool, command: str) -
     return not check
 
 
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(_markdown_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _markdown_cell(text: str) -> str:
-    """Return a cell that does not end its column."""
-    return _markdown_text(text.replace("|", "/"))
-
-
-def _markdown_text(text: str) -> str:
-    """Return a text that begins no HTML tag, no link, no line and no end marker of the README."""
-    return re.sub(r"[\r\n]+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace("[", "\\[")
-
-
 def _alternative(plot: Plot) -> str:
-    return _markdown_text(f"{plot.title}: {plot.note}").replace("]", "\\]")
+    return markdown_text(f"{plot.title}: {plot.note}").replace("]", "\\]")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import click
 
+from benchmarks.markdown import markdown_table
 from benchmarks.report import settle_page, with_block
 from benchmarks.table import MISSING
 from edge.errors import DataError
@@ -52,11 +53,6 @@ class Target(Generic[Found]):
 def targets_table(targets: Iterable[Target[Found]], found: Found) -> str:
     """Return the Markdown table of targets."""
     return markdown_table(_HEADINGS, [target.cells(found) for target in targets])
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, ["---"] * len(headings), *rows))
 
 
 def kind_of(path: Path) -> object:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evidence import record_files
-from benchmarks.targets import markdown_table
+from benchmarks.markdown import markdown_table
 from edge.errors import DataError
 from train.recipes import RECIPES, Recipe, recipe
 from train.runs import read_record

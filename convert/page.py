@@ -12,6 +12,7 @@ from typing import Any
 
 from convert import plots
 from convert.plots import Report
+from edge.wording import counted
 
 HEADINGS = (
     "recipe", "size", "accuracy", "drop in points (95 %)", "macro-F1", "agrees with network", "with float",
@@ -169,7 +170,7 @@ def _speed(reports: Sequence[Report], parts: Sequence[str]) -> str:
     latency = next((report["latency"] for report in reports if report.get("latency")), None)
     if latency is None:
         return ""
-    where = f"{latency['machine']['model']}, {latency['threads']} thread(s), {latency['runtime']['name']} "
+    where = f"{latency['machine']['model']}, {counted(latency['threads'], 'thread')}, {latency['runtime']['name']} "
     where += f"{latency['runtime']['version']}, {latency['rounds']} rounds in turns, baseline {latency['baseline']}"
     figures = [
         _figure(plots.tradeoff(reports, parts[0]), "Accuracy against latency", "median latency; bar: 95 % interval"),

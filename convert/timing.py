@@ -71,7 +71,7 @@ def side_by_side(
 def _in_turns(
     classifiers: Mapping[str, Classifier], rounds: int, seed: int, tick: Callable[[int, int], None]
 ) -> dict[str, list[float]]:
-    faces = {recipe: list(noise_faces(classifier, seed)) for recipe, classifier in classifiers.items()}
+    faces = {recipe: list(noise_faces(each.model.input.shape, seed)) for recipe, each in classifiers.items()}
 
     def infer(recipe: str, number: int) -> None:
         classifiers[recipe].infer(faces[recipe][number % len(faces[recipe])])

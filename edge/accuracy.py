@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from edge import calibration, statistics
 from edge.agreement import comparison, read_reference
-from edge.benchmark import BOOTSTRAP_SEED, common, encode_classes, percentiles
+from edge.benchmark import common, encode_classes, percentiles
 from edge.errors import DataError
 from edge.interpreter import Classifier
 from edge.packs import Pack, read_folder, read_pack
 from edge.preprocess import fit_face
 from edge.resampling import macro_f1_interval
+from edge.statistics import BOOTSTRAP_SEED
 from edge.system.conditions import conditions, ended
 from edge.system.machine import Machine
 

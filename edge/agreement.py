@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import statistics
-from edge.benchmark import BOOTSTRAP_SEED, encode_classes
+from edge.benchmark import encode_classes
 from edge.errors import DataError
 from edge.files import sha256_of
 from edge.records import read_record
 from edge.resampling import interval_95, resample_pair
+from edge.statistics import BOOTSTRAP_SEED
 
 _REMEDY = "measure both models on the same pack with `fer-edge benchmark accuracy --record`"
 _OF_MODEL = ("name", "recipe", "sha256")

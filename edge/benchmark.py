@@ -20,15 +20,18 @@ from edge.stability import mad
 from edge.system.conditions import Conditions, Course, ended, facts
 from edge.system.machine import Machine
 
-BOOTSTRAP_SEED = 0
 PREDICTION_DIGITS = string.digits + string.ascii_lowercase  # one character a sample, its class in base 36
 _NOISE_FACES = 8
 
 
-def noise_faces(classifier: Classifier, seed: int) -> npt.NDArray[np.uint8]:
-    """Return (8, 1, height, width, 3) uint8 of seeded noise, 0..255, in the model's input size."""
-    shape = (_NOISE_FACES, *classifier.model.input.shape)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+def noise_faces(shape: Sequence[int], seed: int) -> npt.NDArray[np.uint8]:
+    """Return (8, 1, height, width, channels) uint8 of seeded noise, 0..255.
+
+    Args:
+        shape: of a model's input: (1, height, width, channels).
+        seed: the same one gives the same noise.
+    """
+    return np.random.default_rng(seed).integers(0, 256, (_NOISE_FACES, *shape), dtype=np.uint8)
 
 
 def timed_ms(classifier: Classifier, face: npt.NDArray[np.uint8]) -> float:

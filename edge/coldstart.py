@@ -61,7 +61,7 @@ def measure(path: str, threads: int) -> ColdStart:
     find_runtime()
     before, _ = board.resident(Machine())
     classifier = Classifier(read_model(path), threads)
-    first_ms = timed_ms(classifier, noise_faces(classifier, seed=0)[0])
+    first_ms = timed_ms(classifier, noise_faces(classifier.model.input.shape, seed=0)[0])
     _, peak = board.resident(Machine())
     return ColdStart(classifier.load_ms, first_ms, _mb(before), _mb(peak))
 

@@ -23,6 +23,7 @@ from edge.stability import Series, judge, steady_after
 from edge.system.conditions import Conditions, clock_mhz, conditions, ended
 from edge.system.machine import Machine
 from edge.turns import Tick, ratio_block, take_turns
+from edge.wording import counted
 
 Grid = Sequence[Sequence[Classifier]]  # a row a number of threads, a column a model; the record is about [0][0]
 
@@ -73,7 +74,7 @@ def timed_in_turns(
         tick: called with (timed rounds done, in all).
         machine: where the clock is read; None: this machine.
     """
-    infer = [partial(_infer, classifier, list(noise_faces(classifier, rounds.seed))) for classifier in classifiers]
+    infer = [partial(_infer, each, list(noise_faces(each.model.input.shape, rounds.seed))) for each in classifiers]
     settle = len({classifier.threads for classifier in classifiers}) > 1
     cold = take_turns(infer, 1)
     warm = take_turns(infer, rounds.warmup, first=1, settle=settle)
@@ -159,8 +160,8 @@ def _infer(classifier: Classifier, faces: Sequence[npt.NDArray[np.uint8]], numbe
 
 
 def _name(classifier: Classifier) -> str:
-    contract, threads = classifier.model.contract, classifier.threads
-    return f"{contract.name} {contract.recipe}, {threads} thread{'' if threads == 1 else 's'}"
+    contract = classifier.model.contract
+    return f"{contract.name} {contract.recipe}, {counted(classifier.threads, 'thread')}"
 
 
 def _pairs(models: int, count: int) -> list[tuple[int, int]]:

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import statistics
-from edge.benchmark import BOOTSTRAP_SEED, common, percentiles
+from edge.benchmark import common, summary_ms
 from edge.errors import DataError
 from edge.images import decode_image, encode_jpeg
 from edge.recognizer import Recognizer
 from edge.sources.devices import SyntheticCamera
 from edge.sources.frames import Frame
 from edge.stability import Series, judge
+from edge.statistics import BOOTSTRAP_SEED
 from edge.stream import Stream, StreamSettings
 from edge.system.conditions import clock_mhz, conditions, ended
 from edge.system.machine import Machine
@@ -103,11 +104,11 @@ def pipeline_record(
         "detect_every": settings.detect_every,
         "infer_every": settings.infer_every,
         "stages_ms": {
-            name: {**percentiles(ran.tolist()), "n": len(ran)}
+            name: {**summary_ms(ran.tolist()), "n": len(ran)}
             for name, column in zip(STAGES, times.T, strict=False)
             if len(ran := column[column > 0])
         },
-        "end_to_end_ms": percentiles(times[:, -1].tolist()),
+        "end_to_end_ms": summary_ms(times[:, -1].tolist()),
         "overhead": overhead(times[:, -1], times[:, STAGES.index("detect")] + times[:, STAGES.index("infer")],
                              settings.detect_every),
         "stability": judge(

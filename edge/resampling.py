@@ -12,13 +12,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edge.statistics import macro_f1s
+from edge.statistics import BOOTSTRAP_SEED, macro_f1s
 
-SEED = 0
 ROUNDS = 2000
 
 
-def resample(counts: npt.NDArray[np.integer], seed: int = SEED, rounds: int = ROUNDS) -> npt.NDArray[np.int64]:
+def resample(
+    counts: npt.NDArray[np.integer], seed: int = BOOTSTRAP_SEED, rounds: int = ROUNDS
+) -> npt.NDArray[np.int64]:
     """Return int64 (rounds, *counts.shape): the cells of a table of counts after resampling its samples."""
     total = int(counts.sum())
     drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=rounds)
@@ -30,7 +31,7 @@ def resample_pair(
     first: npt.NDArray[np.integer],
     second: npt.NDArray[np.integer],
     classes: int,
-    seed: int = SEED,
+    seed: int = BOOTSTRAP_SEED,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return two models' confusion matrices, each (rounds, classes, classes), on the same resampled samples.
 
@@ -53,7 +54,7 @@ def resample_pair(
     return confusions[0], confusions[1]
 
 
-def macro_f1_interval(confusion: npt.NDArray[np.integer], seed: int = SEED) -> tuple[float, float]:
+def macro_f1_interval(confusion: npt.NDArray[np.integer], seed: int = BOOTSTRAP_SEED) -> tuple[float, float]:
     """Return the 95 % bootstrap interval (low, high), 0..1, of a (classes, classes) confusion matrix's macro-F1."""
     return interval_95(macro_f1s(resample(confusion, seed)))
 

@@ -14,6 +14,10 @@ import numpy as np
 
 from edge.system.conditions import Conditions, Course
 from edge.system.speed import Throttling
+from edge.wording import counted
+
+FINE, NOISY, THROTTLED = "fine", "noisy", "throttled"
+VERDICTS = (FINE, NOISY, THROTTLED)
 
 # pyperf calls a benchmark unstable from a standard deviation of 10 % of the mean on. Of a normal distribution, that is
 # 1.4826 times the median absolute deviation (MAD), which a single late run, unlike the deviation, does not move.
@@ -64,7 +68,7 @@ def judge(series: Sequence[Series], course: Course, threads: int) -> dict[str, A
     throttled = _throttled(course)
     noisy = [*_load(course, threads), *(reason for one in series for reason in _spread(one))]
     return {
-        "verdict": "throttled" if throttled else "noisy" if noisy else "fine",
+        "verdict": THROTTLED if throttled else NOISY if noisy else FINE,
         "reasons": [*throttled, *noisy],
         "measures": [
             {
@@ -147,8 +151,8 @@ def _load(course: Course, threads: int) -> list[str]:
     if load is None or course.cores is None or load + threads <= course.cores + LOAD_SLACK:
         return []
     return [
-        f"load {load:.2f} in the minute before, beside {threads} thread{'' if threads == 1 else 's'} on "
-        f"{course.cores} core{'' if course.cores == 1 else 's'}; end other programs, or wait a minute"
+        f"load {load:.2f} in the minute before, beside {counted(threads, 'thread')} on "
+        f"{counted(course.cores, 'core')}; end other programs, or wait a minute"
     ]
 
 

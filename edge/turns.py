@@ -18,8 +18,6 @@ from edge import statistics
 
 Tick = Callable[[int, int], None]  # (done, in all)
 
-_SEED = 0  # of the bootstrap: one record has one interval
-
 
 def order_of_round(number: int, count: int) -> list[int]:
     """Return in which order a round takes its `count` participants.
@@ -74,7 +72,7 @@ def take_turns(
 def ratio_block(ratios: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return what a record says of the rounds' ratios (rounds,): median, p10, p90, and the median's interval ci95."""
     p10, median, p90 = np.percentile(ratios, [10, 50, 90])
-    low, high = statistics.bootstrap_interval(ratios, _SEED, statistic="median")
+    low, high = statistics.bootstrap_interval(ratios, statistics.BOOTSTRAP_SEED, statistic="median")
     return {"median": float(median), "p10": float(p10), "p90": float(p90), "ci95": [low, high]}
 
 

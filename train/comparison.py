@@ -16,11 +16,11 @@ import numpy as np
 
 from edge.errors import DataError
 from edge.resampling import interval_95, resample_pair
-from edge.statistics import paired_difference
+from edge.statistics import BOOTSTRAP_SEED, macro_f1s, paired_difference
 from train.datasets import PROTOCOLS, Dataset
 from train.evaluate import refuse_leaks, tta_gain
 from train.exposure import Exposure, exposure, supervision
-from train.metrics import BOOTSTRAP_SEED, macro_f1_of, summarize
+from train.metrics import summarize
 from train.predictions import Predictions, predictions
 from train.runs import read_config
 
@@ -124,7 +124,7 @@ def macro_f1_interval(labels: np.ndarray, first: np.ndarray, second: np.ndarray,
         classes: number of classes.
     """
     before, after = resample_pair(labels, first, second, classes, BOOTSTRAP_SEED)
-    low, high = interval_95(macro_f1_of(after) - macro_f1_of(before))
+    low, high = interval_95(macro_f1s(after) - macro_f1s(before))
     return 100 * low, 100 * high
 
 

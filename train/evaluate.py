@@ -17,12 +17,12 @@ from edge.calibration import reliability
 from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import write_atomically
-from edge.statistics import paired_difference
+from edge.statistics import BOOTSTRAP_SEED, paired_difference
 from train.calibration import fit_temperature, softmax, temperature_effect
 from train.datasets import Dataset
 from train.exposure import Exposure, exposure, grey_digests, is_own, supervision
 from train.mapping import as_colour, map_labels
-from train.metrics import BOOTSTRAP_SEED, summarize
+from train.metrics import summarize
 from train.plots import plot_confusion, plot_reliability
 from train.predictions import FOLDER, Predictions, predictions, stem
 from train.runs import Run

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.resampling import interval_95, resample
-from edge.statistics import bootstrap_interval
+from edge.resampling import macro_f1_interval
+from edge.statistics import BOOTSTRAP_SEED, bootstrap_interval
 from train.calibration import calibration_error
-
-BOOTSTRAP_SEED = 0
 
 
 def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
@@ -26,8 +24,9 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
         names: class names in label order.
 
     Returns:
-        ``samples``, ``accuracy`` and its 95 % bootstrap interval ``ci95``, ``macro_f1`` (over the classes that have
-        samples) and its ``macro_f1_ci95``, ``weighted_f1``, ``negative_log_likelihood``, ``ece`` (expected calibration
+        ``samples``, ``accuracy`` and its 95 % bootstrap interval ``ci95``, ``macro_f1`` (plain mean over the classes
+        that occur in ``labels``: scikit-learn's with these classes as its labels; ``edge.statistics`` takes the same
+        mean) and its ``macro_f1_ci95``, ``weighted_f1``, ``negative_log_likelihood``, ``ece`` (expected calibration
         error), ``per_class`` (precision, recall, f1, support by name) and ``confusion`` (rows true, columns predicted).
     """
     from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
@@ -46,7 +45,7 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
         "accuracy": float(correct.mean()),
         "ci95": [float(bound) for bound in bootstrap_interval(correct, seed=BOOTSTRAP_SEED)],
         "macro_f1": float(f1[present].mean()),
-        "macro_f1_ci95": list(interval_95(macro_f1_of(resample(confusion)))),
+        "macro_f1_ci95": list(macro_f1_interval(confusion)),
         "weighted_f1": float(np.average(f1, weights=support)),
         "negative_log_likelihood": float(log_loss(labels, clipped, labels=indices)),
         "ece": calibration_error(probabilities, labels),
@@ -61,17 +60,6 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
         },
         "confusion": confusion.tolist(),
     }
-
-
-def macro_f1_of(confusions: np.ndarray) -> np.ndarray:
-    """Return float64 ``(m,)``: the macro-F1 of confusion matrices ``(m, classes, classes)``, rows true.
-
-    As in :func:`summarize` the mean is over the classes that have samples; a missing class must not pull it down.
-    """
-    hits = np.diagonal(confusions, axis1=1, axis2=2).astype(np.float64)
-    support = confusions.sum(axis=2)
-    f1 = 2 * hits / np.maximum(support + confusions.sum(axis=1), 1)
-    return np.asarray((f1 * (support > 0)).sum(axis=1) / (support > 0).sum(axis=1))
 
 
 def class_table(summary: dict[str, Any]) -> str:

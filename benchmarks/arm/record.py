@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.arm.boards import BOARDS
 from benchmarks.arm.count import RUNTIME, Count
 from benchmarks.arm.estimate import BOARD, described, fit
+from benchmarks.markdown import markdown_table
 from edge import __version__
 from edge.errors import ContractError, DataError, ModelFileError
 from edge.files import sha256_of, write_atomically
@@ -161,8 +162,8 @@ def table(records: Sequence[Instructions]) -> str:
 def markdown(records: Sequence[Instructions]) -> str:
     """Return the counts as a Markdown table, with its meaning below."""
     head, *rows = _rows(records)
-    lines = [_pipes(head), "|---|---|" + "--:|" * (len(head) - 2), *(_pipes(row) for row in rows)]
-    return "\n".join([*lines, "", *_notes(records)]) + "\n"
+    found = markdown_table(head, rows, "|---|---|" + "--:|" * (len(head) - 2))
+    return "\n".join([found, "", *_notes(records)]) + "\n"
 
 
 def _model(found: Count, board: str) -> dict[str, Any]:
@@ -301,7 +302,3 @@ def _caches(records: Sequence[Instructions]) -> str:
 
 def _short(board: str) -> str:
     return board.replace("pi", "Pi ")
-
-
-def _pipes(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -16,6 +16,7 @@ from benchmarks.tradeoff.steps import STAGES
 from edge.cli import Failure as Failed
 from edge.cli import OneLineCommand, command_line
 from edge.errors import DataError
+from edge.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,8 +119,7 @@ def _list(study: Any, chosen: Sequence[Step], out: Path) -> None:
 
     found = cells(study, out)
     for cell in found:
-        threads = f"{cell.threads} thread{'s' if cell.threads > 1 else ''}"
-        click.echo(f"{cell.network.name}  {cell.size} px  {cell.recipe}  {threads}")
+        click.echo(f"{cell.network.name}  {cell.size} px  {cell.recipe}  {counted(cell.threads, 'thread')}")
     ledger = Ledger(out)
     left = [step for step in chosen if not ledger.is_done(step)]
     click.echo(f"{len(found)} cells; {len(left)} of {len(chosen)} steps are left")

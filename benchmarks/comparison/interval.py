@@ -12,13 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-_SEED = 2013
+from edge.statistics import BOOTSTRAP_SEED
+
 _ROUNDS = 2000
 _CHUNK = 100  # rounds at a time, to bound memory
 
 
 def ratio_of_medians(
-    old: Sequence[float], new: Sequence[float], rounds: int = _ROUNDS, seed: int = _SEED
+    old: Sequence[float], new: Sequence[float], rounds: int = _ROUNDS, seed: int = BOOTSTRAP_SEED
 ) -> tuple[float, float, float]:
     """Return median(new) / median(old) and the 95 % interval of that ratio.
 
@@ -41,7 +42,7 @@ def ratio_of_medians(
     return ratio, min(float(low), ratio), max(float(high), ratio)
 
 
-def median_of(ratios: Sequence[float], rounds: int = _ROUNDS, seed: int = _SEED) -> tuple[float, float, float]:
+def median_of(ratios: Sequence[float], rounds: int = _ROUNDS, seed: int = BOOTSTRAP_SEED) -> tuple[float, float, float]:
     """Return the median of one run's pairwise ratios, above 0 and in their order, and its 95 % interval.
 
     Raises:

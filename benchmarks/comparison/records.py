@@ -14,9 +14,9 @@ from benchmarks.comparison.verdict import Finding
 from benchmarks.evidence import read_evidence
 from benchmarks.paired import compare as paired_drop
 from benchmarks.targets import kind_of
-from benchmarks.tradeoff.page import FINE
 from edge.errors import DataError
 from edge.records import read_record
+from edge.stability import FINE
 
 LATENCY, ACCURACY = "latency", "accuracy"
 KINDS = (LATENCY, ACCURACY, INSTRUCTIONS)

@@ -16,12 +16,11 @@ from benchmarks.peers.turns import take_turns
 from convert.delegation import require_kernel_scales
 from convert.inspection import Inspection, inspect
 from convert.progress import Progress
-from edge.benchmark import encode_classes, percentiles
+from edge.benchmark import encode_classes, noise_faces, percentiles
 from edge.errors import ModelFileError
 from edge.files import sha256_of
 from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, paired_difference
 
-NOISE_FACES = 8
 SAMPLE_DIGITS = 6  # of a millisecond: the nanoseconds that the clock counts
 
 
@@ -154,7 +153,7 @@ def measure(
     samples = np.empty((rounds, 0))
     if running:
         with progress.bar("rounds", rounds + warmup) as advance:
-            timed = [_timed(runner, _noise_faces(runner.shape, seed)) for _, runner, _ in running.values()]
+            timed = [_timed(runner, noise_faces((1, *runner.shape), seed)) for _, runner, _ in running.values()]
             samples = take_turns(timed, rounds, warmup, advance)
     scored = {
         name: Scored(name, candidate.ours, runner.runtime, figures, [round(float(ms), SAMPLE_DIGITS) for ms in column])
@@ -223,14 +222,9 @@ def _score(predicted: npt.NDArray[np.int64], truth: Truth, seed: int) -> dict[st
     }
 
 
-def _noise_faces(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.uint8]:
-    """Return (8, height, width, 3) uint8 of seeded noise, as `fer-edge benchmark latency` draws it; 1 channel or 3."""
-    return np.random.default_rng(seed).integers(0, 256, (NOISE_FACES, 1, *shape), dtype=np.uint8)[:, 0]
-
-
 def _timed(runner: AnyRunner, noise: npt.NDArray[np.uint8]) -> Callable[[int], object]:
     """Return a function that runs one inference on a face prepared beforehand: type and scale are not timed."""
-    prepared = [runner.prepared(noise[index : index + 1]) for index in range(len(noise))]
+    prepared = [runner.prepared(face) for face in noise]
     return lambda number: runner.infer(prepared[number % len(prepared)])
 
 

@@ -43,6 +43,7 @@ _RATIO_FIELDS: dict[str, type | tuple[type, ...]] = {
     "model": str, "against": str, "median": (int, float), "p10": (int, float), "p90": (int, float), "ci95": list,
     "pairs": int,
 }  # fmt: skip
+_RATIO_NUMBERS = ("median", "p10", "p90", "pairs")
 _PARTS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "machine": {"model": str, "cores": int},
     "runtime": {"name": str, "version": str},
@@ -160,10 +161,9 @@ def _check_ratio(entry: Any, where: str, record: dict[str, Any], path: str | os.
         found = ratio(samples[entry["model"]], samples[entry["against"]])
     except ValueError as error:
         raise _unlike(path, "positive samples", str(error)) from error
-    wanted = (found.median, found.p10, found.p90, found.low, found.high, found.pairs)
-    came = (entry["median"], entry["p10"], entry["p90"], *entry["ci95"], entry["pairs"])
+    wanted, came = ([*block["ci95"], *(block[name] for name in _RATIO_NUMBERS)] for block in (found, entry))
     if not np.allclose(wanted, came, rtol=_CLOSE, atol=0):
-        raise _unlike(path, f"{where}median {found.median}, as the samples say", str(entry["median"]))
+        raise _unlike(path, f"{where}median {found['median']}, as the samples say", str(entry["median"]))
 
 
 def _check_fields(

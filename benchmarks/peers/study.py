@@ -89,7 +89,10 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
         "rounds": config.rounds,
         "warmup": config.warmup,
         "files": [file.block() for file in files],
-        "ratios": [ratio_block(scored, model, against) for model, against in compared(list(scored))],
+        "ratios": [
+            {"model": model, "against": against, **ratio(scored[model].samples_ms, scored[against].samples_ms)}
+            for model, against in compared(list(scored))
+        ],
     }
 
 
@@ -106,20 +109,6 @@ def compared(names: list[str]) -> list[tuple[str, str]]:
         else:
             found += [(model, against) for against in names if against == plain]
     return [(model, against) for model, against in found if model != against]
-
-
-def ratio_block(scored: dict[str, Scored], model: str, against: str) -> dict[str, Any]:
-    """Return a comparison of two files' times, round by round, as the record keeps it."""
-    found = ratio(scored[model].samples_ms, scored[against].samples_ms)
-    return {
-        "model": model,
-        "against": against,
-        "median": found.median,
-        "p10": found.p10,
-        "p90": found.p90,
-        "ci95": [found.low, found.high],
-        "pairs": found.pairs,
-    }
 
 
 def _tools(config: PeersConfig, candidates: list[Candidate]) -> dict[str, str]:

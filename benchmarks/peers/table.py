@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.markdown import markdown_table, markdown_text
 from benchmarks.peers.record import FAILED, NOT_RUN
 from benchmarks.table import MISSING, signed, size_text
+from edge.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,16 +52,15 @@ def caption(record: dict[str, Any]) -> str:
     if data["samples"] < data["in_part"]:
         taken += f" of {data['in_part']:,}"
     height, width = source["input"][:2]
-    threads = f"{record['threads']} thread{'' if record['threads'] == 1 else 's'}"
     interpreters = dict.fromkeys(f"{each['name']} {each['version']}" for each in _runtimes(record))
     interpreter = " and ".join(interpreters)
     rivals = dict.fromkeys(file["network"] for file in record["files"] if "network" in file)
     others = f"; other networks, whose drop and agreement are against it too: {', '.join(rivals)}" * bool(rivals)
-    where = f"{machine['model']} ({machine['cores']} cores, load {record['load_average']:.1f})"
+    where = f"{machine['model']} ({counted(machine['cores'], 'core')}, load {record['load_average']:.1f})"
     return (
         f"{source['name']} ({source['backbone']}, {height}×{width}), {data['name']} {data['part']} ({taken} pictures, "
-        f"{data['protocol']}), {record['rounds']} rounds in turns, {threads}, {interpreter} on "
-        f"{where}, {record['calibration']['samples']:,} calibration pictures{others}"
+        f"{data['protocol']}), {record['rounds']} rounds in turns, {counted(record['threads'], 'thread')}, "
+        f"{interpreter} on {where}, {record['calibration']['samples']:,} calibration pictures{others}"
     )
 
 
@@ -83,18 +84,8 @@ def markdown(records: Sequence[dict[str, Any]], against: Sequence[str] | None = 
         records: of `benchmarks.peers.record`.
         against: the speed comparisons to show, some of `REFERENCES`; None for all of them and for those with rivals.
     """
-    return "\n".join(f"{_escaped(caption(record))}:\n\n{_markdown_table(record, against)}\n" for record in records)
-
-
-def _markdown_table(record: dict[str, Any], against: Sequence[str] | None) -> str:
-    heads = headings(record, against)
-    lines = [heads, ["---"] * len(heads), *rows(record, against)]
-    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
-
-
-def _escaped(text: str) -> str:
-    """Return a text that neither ends its column nor begins an HTML tag."""
-    return text.replace("|", "/").replace("&", "&amp;").replace("<", "&lt;")
+    tables = ((caption(record), markdown_table(headings(record, against), rows(record, against))) for record in records)
+    return "\n".join(f"{markdown_text(words)}:\n\n{found}\n" for words, found in tables)
 
 
 def _references(record: dict[str, Any], wanted: Sequence[str] | None) -> list[str]:

@@ -187,10 +187,7 @@ def _samples(worker: _Worker, common: Sequence[int]) -> list[float]:
 
 def _ratio(ours: _Worker, other: _Worker, common: Sequence[int]) -> dict[str, Any]:
     found = ratio(_samples(ours, common), _samples(other, common))
-    return {
-        "model": ours.name, "against": other.name, "median": found.median, "p10": found.p10, "p90": found.p90,
-        "ci95": [found.low, found.high], "pairs": found.pairs,
-    }  # fmt: skip
+    return {"model": ours.name, "against": other.name, **found}
 
 
 def drawn_pictures(folder: Path) -> dict[str, Path]:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evidence import record_files
+from benchmarks.machines import machine_text
+from benchmarks.markdown import markdown_table
 from benchmarks.runtime.footprint import BASE
 from benchmarks.runtime.record import FIELDS, read
 from benchmarks.runtime.tools import OURS, YUNET
 from benchmarks.table import MISSING
-from benchmarks.targets import Target, markdown_table, targets_table
+from benchmarks.targets import Target, targets_table
 from edge.errors import DataError
 
 BEGIN, END = "<!-- runtime:begin -->", "<!-- runtime:end -->"
@@ -208,7 +210,7 @@ def _pipeline_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
             f"{record['end_to_end_ms']['p50']:.2f}",
             f"{100 * record['overhead']['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f})",
             f"{record['frames']:,}",
-            _machine(record),
+            machine_text(record["machine"]),
         ))  # fmt: skip
     return sorted(rows)
 
@@ -216,7 +218,7 @@ def _pipeline_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
 def _startup_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
     return [
         (f"`{entry['name']}`", f"{entry['seconds']['median']:.2f}", f"{entry['seconds']['p90']:.2f}",
-         str(entry["repeats"]), _machine(record))
+         str(entry["repeats"]), machine_text(record["machine"]))
         for record in found["startup"] for entry in record["commands"]
     ]  # fmt: skip
 
@@ -259,7 +261,7 @@ def _faces_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
             f"{times['p50']:.1f} / {times['p90']:.1f}" if times else MISSING,
             f"{tool['size_bytes'] / _MB:,.0f} MB",
             str(len(tool["packages"])),
-            said or f"{tool['status']}: {_cell(tool.get('error', MISSING))}",
+            said or f"{tool['status']}: {tool.get('error', MISSING)}",
             tool["note"],
         ))  # fmt: skip
     return rows
@@ -270,7 +272,7 @@ def _ratio_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
         (
             entry["model"], entry["against"],
             f"{entry['median']:.2f}× ({entry['ci95'][0]:.2f} to {entry['ci95'][1]:.2f})",
-            f"{entry['p10']:.2f} to {entry['p90']:.2f}", str(entry["pairs"]), _machine(record),
+            f"{entry['p10']:.2f} to {entry['p90']:.2f}", str(entry["pairs"]), machine_text(record["machine"]),
         )
         for record in found["faces"] for entry in record["ratios"]
     ]  # fmt: skip
@@ -299,7 +301,3 @@ def _emotions(faces: Sequence[dict[str, Any]]) -> str:
 def _span(values: Sequence[int]) -> str:
     low, high = values
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("<", "&lt;")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.machines import Setting
 from benchmarks.table import Row
+from edge.wording import counted
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,10 @@ class Section:
     note: str = ""
 
 
-def threads_text(threads: int | None) -> str:
-    """Return "1 thread", "4 threads"."""
-    return "1 thread" if threads == 1 else f"{threads} threads"
-
-
 def where(setting: Setting, threads: int | None = None) -> str:
     """Return a machine without its Python, its runtime and, where given, the threads: a plot's title."""
     short = setting.machine.partition(", Python")[0]
-    words = [short, setting.runtime, *([threads_text(threads)] if threads else [])]
+    words = [short, setting.runtime, *([counted(threads, "thread")] if threads else [])]
     return " · ".join(words)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.measures import Conversion, Model, Ratio
-from benchmarks.sections.parts import Grid, Line, Section, threads_text
+from benchmarks.sections.parts import Grid, Line, Section
 from benchmarks.table import HEADINGS, MISSING, Table, mark, size_text
+from edge.wording import counted
 
 NOTES = (
     "Accuracy: share of right answers, single view, with its 95 % bootstrap interval. Drop: accuracy of the float32 "
@@ -73,7 +74,7 @@ def _pair(ratio: Ratio) -> Line:
 def _participant(model: Model, threads: int, ratio: Ratio) -> str:
     """Return a model's name, with its threads where the two of a ratio differ in them."""
     differ = ratio.threads != ratio.against_threads
-    return f"{model.name} {model.recipe}" + (f", {threads_text(threads)}" if differ else "")
+    return f"{model.name} {model.recipe}" + (f", {counted(threads, 'thread')}" if differ else "")
 
 
 def _conversion(conversion: Conversion) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.machines import machine_text
+from benchmarks.markdown import markdown_table, markdown_text
 from benchmarks.table import MISSING, size_text
-from benchmarks.targets import markdown_table
 from benchmarks.tradeoff.front import pareto_front
+from edge.stability import FINE
+from edge.wording import counted
 
 BEGIN, END = "<!-- tradeoff:begin -->", "<!-- tradeoff:end -->"
-FINE = "fine"  # what `fer-edge benchmark` says of a measurement that nothing disturbed
 _HEADINGS = ("Backbone", "Input", "Recipe", "Threads", "Parameters", "Size", "Accuracy (95 %)", "Macro-F1", "p50 ms",
              "Times as fast as the baseline (95 %)", "Partitions", "Epochs", "Front")  # fmt: skip
 _MEANING = (
@@ -48,11 +50,11 @@ def markdown(record: Mapping[str, Any], plots: Mapping[int, str]) -> str:
     front = {id(cell) for cells in fronts(record).values() for cell in cells}
     rows = [_row(cell, id(cell) in front) for cell in record["cells"]]
     parts = [f"## {study['name']}\n", _summary(record)]
-    parts += [f"\n![Accuracy against latency, {_threads(threads)}]({name})" for threads, name in plots.items()]
+    parts += [f"\n![Accuracy against latency, {counted(threads, 'thread')}]({name})" for threads, name in plots.items()]
     parts += ["", markdown_table(_HEADINGS, rows), f"\n{_MEANING}"]
     if record["failures"]:
         parts.append("\nFailed:\n")
-        parts += [f"* {failure['step']}: {_cell(failure['reason'])}" for failure in record["failures"]]
+        parts += [f"* {failure['step']}: {markdown_text(failure['reason'])}" for failure in record["failures"]]
     return "\n".join(parts) + "\n"
 
 
@@ -70,10 +72,7 @@ def _summary(record: Mapping[str, Any]) -> str:
         lines.append("Latency is not measured yet.")
         return " ".join(lines)
     machine, runtime = setting["machine"], setting["runtime"]
-    lines.append(
-        f"Latency on {machine['model']}, {machine['cores']} cores, {machine['arch']}, {runtime['name']} "
-        f"{runtime['version']}."
-    )
+    lines.append(f"Latency on {machine_text(machine)}, {runtime['name']} {runtime['version']}.")
     if setting["baseline"]:
         lines.append(f"Baseline: {setting['baseline']['name']} {setting['baseline']['recipe']}.")
     unsteady = [cell for cell in record["cells"] if cell["stability"] not in (None, FINE)]
@@ -108,13 +107,5 @@ def _row(cell: Mapping[str, Any], on_front: bool) -> tuple[str, ...]:
     )
 
 
-def _threads(threads: int) -> str:
-    return "1 thread" if threads == 1 else f"{threads} threads"
-
-
 def _range(values: Sequence[int]) -> str:
     return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("<", "&lt;")

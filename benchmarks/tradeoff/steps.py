@@ -11,6 +11,7 @@ import click
 
 from benchmarks.tradeoff.study import Flags, Network, Study
 from edge.errors import DataError
+from edge.wording import counted
 
 STAGES = ("train", "convert", "accuracy", "latency")
 _OF_THE_STUDY = {  # flags that a study sets by itself
@@ -168,7 +169,7 @@ def _latency(study: Study, out: Path) -> Iterator[Step]:
         turns = alone if cell.model == baseline else ["--against", str(baseline), *flags]
         words = ("fer-edge", "benchmark", "latency", "--model", str(cell.model), "--threads", str(cell.threads), *turns,
                  "--record", str(cell.latency))  # fmt: skip
-        name = f"{cell.model.stem} {cell.threads} thread{'s' if cell.threads > 1 else ''}"
+        name = f"{cell.model.stem} {counted(cell.threads, 'thread')}"
         yield Step("latency", name, words, tuple(dict.fromkeys((cell.model, baseline))), (cell.latency,))
 
 

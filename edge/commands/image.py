@@ -16,6 +16,7 @@ import click
 from edge.cli import one_line, printable
 from edge.commands.options import json_option, model_option
 from edge.errors import ImageError, OutputError
+from edge.wording import counted
 
 if TYPE_CHECKING:
     from edge.recognizer import Reading, Recognizer
@@ -148,8 +149,8 @@ def _read_one(recognizer: Recognizer, picture: Path, target: Path | None, as_jso
 
 
 def _text(name: str, reading: Reading) -> str:
-    count = len(reading.faces)
-    lines = [f"{name}: {reading.width} x {reading.height}, {count or 'no'} face{'' if count == 1 else 's'}"]
+    found = counted(len(reading.faces), "face") if reading.faces else "no faces"
+    lines = [f"{name}: {reading.width} x {reading.height}, {found}"]
     for face in reading.faces:
         best = sorted(face.probabilities.items(), key=lambda item: -item[1])
         others = ", ".join(f"{label} {p:.0%}" for label, p in best[1:3])

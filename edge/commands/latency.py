@@ -8,7 +8,8 @@ import click
 
 from edge.cli import command_line, printable
 from edge.commands.options import Numbers, model_option, progress, record_option
-from edge.commands.records import heading, percentiles, stability, threads
+from edge.commands.records import heading, percentiles, stability
+from edge.wording import counted
 
 PUBLISHABLE_PAIRS = 100  # below it the interval of the median ratio is too wide to be quoted
 
@@ -86,7 +87,7 @@ def _text(result: dict[str, Any]) -> str:
         ]
     for other in result.get("others", ()):
         lines += [
-            f"{_title(other)}, {threads(other['threads'])}",
+            f"{_title(other)}, {counted(other['threads'], 'thread')}",
             *_block(other, result["runs"]),
             _beside(result, other),
         ]
@@ -106,7 +107,7 @@ def _block(block: dict[str, Any], runs: int) -> list[str]:
     """Return the lines of one model: percentiles and spread, then what it takes to get there."""
     times, peak, steady = block["latency_ms"], block["peak_rss_mb"], block["steady_after"]
     memory = "" if peak is None else f", memory {peak:.0f} MB at most"
-    warm = "never steady" if steady is None else f"steady after {steady} run{'' if steady == 1 else 's'}"
+    warm = "never steady" if steady is None else f"steady after {counted(steady, 'run')}"
     return [
         f"  {percentiles(times)}, max {times['max']:.3f} ms, MAD {times['mad']:.3f} ms over {runs} runs",
         f"  loading {block['load_ms']:.1f} ms, first {block['first_inference_ms']:.2f} ms, {warm}{memory}",
@@ -119,7 +120,7 @@ def _beside(result: dict[str, Any], other: dict[str, Any]) -> str:
     if other["threads"] != other["own_threads"]:
         low, high = ratio["ci95"]
         turned = {"median": 1 / ratio["median"], "ci95": [1 / high, 1 / low]}
-        return f"  {_interval(turned)} times as fast as with {threads(other['own_threads'])}"
+        return f"  {_interval(turned)} times as fast as with {counted(other['own_threads'], 'thread')}"
     return f"  {own['name']} {own['recipe']} with as many threads is {_interval(ratio)} times as fast"
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.wording import counted
+
 
 def heading(result: dict[str, Any]) -> str:
     """Return the first line: model, runtime, threads, machine."""
     model, runtime = result["model"], result["runtime"]
     return (
         f"{model['name']} ({model['recipe']}, {model['size_bytes']:,} bytes) with {runtime['name']} "
-        f"{runtime['version']}, {threads(result['threads'])}, on {result['machine']['model']}"
+        f"{runtime['version']}, {counted(result['threads'], 'thread')}, on {result['machine']['model']}"
     )
-
-
-def threads(number: int) -> str:
-    """Return a number of threads in words."""
-    return f"{number} thread{'' if number == 1 else 's'}"
 
 
 def percentiles(latency_ms: dict[str, float]) -> str:

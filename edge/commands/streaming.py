@@ -20,6 +20,7 @@ import click
 
 from edge.cli import printable
 from edge.commands.options import json_option, model_option, progress
+from edge.wording import counted
 
 if TYPE_CHECKING:
     from edge.contract import Contract
@@ -302,9 +303,8 @@ class _Tally:
         seconds = max(1e-9, time.monotonic() - self._begun_s)
         medians = ", ".join(f"{stage} {statistics.median(ms):.2f}" for stage, ms in self._latencies.items())
         return (
-            f"{self.frames:,} frame{'' if self.frames == 1 else 's'} in {seconds:.1f} s ({self.frames / seconds:.1f} a "
-            f"second), {self.dropped:,} skipped, {self._faces:,} face{'' if self._faces == 1 else 's'}; median ms of a "
-            f"stage where it ran: {medians}"
+            f"{counted(self.frames, 'frame')} in {seconds:.1f} s ({self.frames / seconds:.1f} a second), "
+            f"{self.dropped:,} skipped, {counted(self._faces, 'face')}; median ms of a stage where it ran: {medians}"
         )
 
 

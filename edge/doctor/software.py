@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 
 from edge.doctor.check import Check, mib
+from edge.wording import counted
 
 LOW_DISK_BYTES = 50 << 20
 _OPENCV_DISTRIBUTIONS = (
@@ -121,7 +122,7 @@ def xnnpack(path: str | os.PathLike[str] | None = None) -> Check:
     outside = ", ".join(f"{count} {name}" for name, count in spread.outside.items()) or "none"
     detail = (
         f"runs {spread.operators - sum(spread.outside.values())} of {spread.operators} operators in "
-        f"{spread.partitions} partition{'' if spread.partitions == 1 else 's'}; outside: {outside}"
+        f"{counted(spread.partitions, 'partition')}; outside: {outside}"
     )
     return Check("xnnpack", "ok", detail, facts=facts)
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from edge.errors import CameraError
 from edge.sources.frames import Closing, Frame, OnStatus, Status
+from edge.wording import counted
 
 MAX_STUCK = 2  # threads left behind in a read; with more, no new attempt is made until one of them returns
 _LOOK_S = 0.1  # how often a waiting reader looks at the clock and at `stop`
@@ -282,7 +283,7 @@ class LiveSource(Closing):
     def _report_end_of_outage(self) -> None:
         if self._outage_s is not None:
             away_s = time.monotonic() - self._outage_s
-            tries = f"{self._attempts} attempt{'' if self._attempts == 1 else 's'}"
+            tries = counted(self._attempts, "attempt")
             self._outage_s = None
             self._report("resumed", f"{self.name}: frames again after {away_s:.1f} s and {tries}")
 

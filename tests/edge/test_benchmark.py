@@ -28,8 +28,9 @@ def test_classes_are_written_as_base_36() -> None:
     assert benchmark.encode_classes(np.array([0, 9, 10, 35])) == "09az"
 
 
-def test_noise_faces_repeat_with_their_seed(int8_path: Path) -> None:
-    one = classifier(int8_path)
-    assert np.array_equal(benchmark.noise_faces(one, 1), benchmark.noise_faces(one, 1))
-    assert not np.array_equal(benchmark.noise_faces(one, 1), benchmark.noise_faces(one, 2))
-    assert benchmark.noise_faces(one, 1).dtype == np.uint8 and benchmark.noise_faces(one, 1).std() > 70
+def test_noise_faces_repeat_with_their_seed_and_are_of_the_inputs_shape() -> None:
+    shape = (1, 24, 20, 1)
+    faces = benchmark.noise_faces(shape, 1)
+    assert np.array_equal(faces, benchmark.noise_faces(shape, 1))
+    assert not np.array_equal(faces, benchmark.noise_faces(shape, 2))
+    assert faces.shape == (8, *shape) and faces.dtype == np.uint8 and faces.std() > 70

@@ -35,14 +35,22 @@ def test_figures_worked_out_by_hand() -> None:
     assert weighted_f1(confusion) == pytest.approx((3 * 2 / 3 + 2 * 0.8) / 6)
 
 
-@pytest.mark.parametrize("used", [7, 4])
-def test_figures_are_scikit_learns_also_where_classes_do_not_occur(used: int) -> None:
+@pytest.mark.parametrize(("used", "answered"), [(7, 7), (4, 4), (4, 6), (6, 3)])
+def test_figures_are_scikit_learns_also_where_classes_do_not_occur(used: int, answered: int) -> None:
     generator = np.random.default_rng(used)
-    true, predicted = generator.integers(0, used, 500), generator.integers(0, used, 500)
+    true, predicted = generator.integers(0, used, 500), generator.integers(0, answered, 500)
     confusion = confusion_matrix(true, predicted, 7)
     assert accuracy(confusion) == pytest.approx(metrics.accuracy_score(true, predicted))
-    assert macro_f1(confusion) == pytest.approx(metrics.f1_score(true, predicted, average="macro"))
-    assert weighted_f1(confusion) == pytest.approx(metrics.f1_score(true, predicted, average="weighted"))
+    expected = metrics.f1_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0)
+    assert macro_f1(confusion) == pytest.approx(expected)
+    weighted = metrics.f1_score(true, predicted, average="weighted", zero_division=0)
+    assert weighted_f1(confusion) == pytest.approx(weighted)
+
+
+def test_a_class_without_samples_does_not_pull_macro_f1_down_for_being_named_once() -> None:
+    # a: 2 of 3 right, no other called a: F1 0.8; b: 1 of 1: F1 1; c never occurs, and is named once.
+    confusion = confusion_matrix(np.array([0, 0, 0, 1]), np.array([0, 0, 2, 1]), 3)
+    assert macro_f1(confusion) == pytest.approx((0.8 + 1) / 2)
 
 
 def test_lists_that_do_not_match_or_reach_beyond_the_classes_are_refused() -> None:

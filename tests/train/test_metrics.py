@@ -5,15 +5,15 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from sklearn import metrics
 
 from edge.errors import DataError
 from edge.preprocess import fit
+from edge.statistics import confusion_matrix, macro_f1
 from tests.train.conftest import tiny_model
 from train.augment import warp
 from train.datasets import Dataset
 from train.evaluate import as_colour, map_labels
-from train.metrics import class_table, macro_f1_of, summarize
+from train.metrics import class_table, summarize
 from train.predict import predict, predict_logits, predict_views, softmax, views
 
 
@@ -53,12 +53,14 @@ def test_summary_has_the_calibration_error_and_the_interval_of_macro_f1() -> Non
     assert summarize(labels, np.eye(2)[labels], ("no", "yes"))["macro_f1_ci95"] == [1.0, 1.0]
 
 
-def test_macro_f1_of_a_confusion_matrix_is_scikit_learns_over_the_classes_with_samples() -> None:
-    generator = np.random.default_rng(3)
-    labels, answers = generator.integers(0, 4, 300), generator.integers(0, 5, 300)
-    matrix = metrics.confusion_matrix(labels, answers, labels=range(5))
-    expected = metrics.f1_score(labels, answers, average="macro", labels=range(4))
-    assert macro_f1_of(matrix[None]) == pytest.approx([expected])
+@pytest.mark.parametrize(("used", "answered"), [(5, 5), (4, 5), (3, 3), (5, 2)])
+def test_macro_f1_is_that_of_the_device_whatever_classes_are_absent(used: int, answered: int) -> None:
+    generator = np.random.default_rng(used)
+    labels, answers = generator.integers(0, used, 300), generator.integers(0, answered, 300)
+    summary = summarize(labels, np.eye(5)[answers], tuple("abcde"))
+    assert summary["macro_f1"] == pytest.approx(macro_f1(confusion_matrix(labels, answers, 5)))
+    low, high = summary["macro_f1_ci95"]
+    assert low < summary["macro_f1"] < high
 
 
 def test_views_of_tta_start_with_the_picture_itself() -> None:
