@@ -4,6 +4,7 @@ python -m benchmarks report results/ --out report
 python -m benchmarks report benchmarks/results/ --readme README.md --check
 python -m benchmarks peers runs/fer --dataset fer2013 --data fer2013.csv --exports exports --record peers.json
 python -m benchmarks instructions exports/fer-qat-int8.tflite --record instructions.json
+python -m benchmarks references --out references
 python -m benchmarks costs benchmarks/results/conversion --page docs/conversion.md
 python -m benchmarks tradeoff study.toml --data fer2013.csv --out study
 python -m benchmarks pareto benchmarks/results/tradeoff --page docs/tradeoff.md
@@ -28,7 +29,7 @@ import click
 from benchmarks.commands.compare import compare
 from benchmarks.commands.faces import faces
 from benchmarks.commands.footprint import footprint
-from benchmarks.commands.instructions import instructions
+from benchmarks.commands.instructions import instructions, references
 from benchmarks.commands.pages import costs, runs, runtime
 from benchmarks.commands.peers import peers
 from benchmarks.commands.soak import soak
@@ -82,7 +83,9 @@ def demo(out: Path) -> None:
     run(out)
 
 
-for _command in (compare, costs, faces, footprint, instructions, pareto, peers, runs, runtime, soak, tradeoff):
+for _command in (
+    compare, costs, faces, footprint, instructions, pareto, peers, references, runs, runtime, soak, tradeoff,
+):  # fmt: skip
     main.add_command(_command)
 
 

@@ -17,6 +17,7 @@ from benchmarks.arm.record import Counted, Instructions, read_instructions
 from benchmarks.arm.record import markdown as instructions_markdown
 from benchmarks.evidence import Ratio, read_evidence, record_files
 from benchmarks.markdown import markdown_table
+from benchmarks.peers.record import measured as measured_files
 from benchmarks.peers.record import read_peers
 from benchmarks.peers.table import markdown as peers_markdown
 from benchmarks.table import MISSING, signed, size_text
@@ -55,8 +56,10 @@ def read_costs(paths: Iterable[Path]) -> Costs:
     """Return what the records in files and folders say.
 
     Raises:
-        DataError: a file is none of the three kinds, is damaged, or says the same as another.
+        DataError: a file is of no such kind, is damaged, says the same as another, or measured one of our files that no
+            conversion report is about.
     """
+    measured: list[tuple[Path, str, str]] = []  # record, and name and sha256 of a file of ours
     conversions: dict[str, dict[str, dict[str, Any]]] = {}
     peers: dict[str, dict[str, Any]] = {}
     instructions: list[Instructions] = []
@@ -73,14 +76,27 @@ def read_costs(paths: Iterable[Path]) -> Costs:
             _put(recipes, report["recipe"], report, path)
         elif kind == "peers":
             record = read_peers(path)
+            measured += [(path, file["name"], file["sha256"]) for file in _ours(record)]
             _put(peers, record["source"]["backbone"], record, path)
         elif kind == "instructions":
             instructions.append(read_instructions(path))
+            measured += [(path, f"{each.name} {each.recipe}", each.sha256)
+                         for each in instructions[-1].counted if each.recipe is not None]  # fmt: skip
         elif kind == "latency":
-            pairs += read_evidence([path]).ratios
+            evidence = read_evidence([path])
+            pairs += evidence.ratios
+            models = [each.model for each in evidence.latencies]
+            measured += [(path, f"{model.name} {model.recipe}", model.sha256) for model in models]
         else:
             raise DataError(
                 f"{path}: expected a conversion report, peers, instructions or latency record; got kind {kind!r}"
+            )
+    built = {report["sha256"] for recipes in conversions.values() for report in recipes.values()}
+    for path, name, sha256 in measured:
+        if sha256 not in built:
+            raise DataError(
+                f"{path}: expected files that the conversion reports are about; got another {name} ({sha256[:12]}); "
+                "measure the file of the report, or add the report of this one"
             )
     return Costs(conversions, peers, tuple(instructions), tuple(pairs))
 
@@ -106,20 +122,8 @@ def markdown(costs: Costs) -> str:
 
 
 def ratio(costs: Costs, backbone: str, model: str, against: str) -> float | None:
-    """Return how many times faster one file of a peers record is than another (median of the rounds).
-
-    None: not measured, or one of them is ours and not the file of the conversion report.
-    """
-    record = costs.peers.get(backbone, {})
-    built = {f"ours-{recipe}": found["sha256"] for recipe, found in costs.conversions.get(backbone, {}).items()}
-    stale = {
-        file["name"]
-        for file in record.get("files", [])
-        if file.get("sha256") != built.get(file["name"], file.get("sha256"))
-    }
-    if stale & {model, against}:  # of an older conversion
-        return None
-    for entry in record.get("ratios", []):
+    """Return how many times faster one file of a peers record is than another (median); None: not measured."""
+    for entry in costs.peers.get(backbone, {}).get("ratios", []):
         if (entry["model"], entry["against"]) == (model, against):
             return float(entry["median"])
     return None
@@ -279,6 +283,10 @@ def _conversion(path: Path) -> dict[str, Any]:
     if not all(isinstance(x, int | float) for x in numbers) or not all(isinstance(x, str) for x in texts):
         raise DataError(f"{path}: expected numbers and names in the conversion report; got others; {_REMEDY}")
     return report
+
+
+def _ours(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [file for file in measured_files(record) if file["ours"]]
 
 
 def _put(known: dict[str, dict[str, Any]], key: str, value: dict[str, Any], path: Path) -> None:

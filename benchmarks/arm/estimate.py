@@ -7,8 +7,8 @@ so that the residuals flatter the fit: what counts is how wrong each point comes
 of a Pi 5 is known here for these networks, so that there is no estimate for one.
 
 Source of the times: figures published for TensorFlow Lite with 4 threads on a Raspberry Pi 4. The counts are of
-``benchmarks/results/arm/references-pi4.json``: the same networks with random weights (``benchmarks.arm.references``);
-another run gives a few misses in a million more or less.
+``benchmarks/results/arm/references-pi4.json``: the same networks with random weights, which ``python -m benchmarks
+references`` writes; another run gives a few misses in a million more or less.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The networks whose time on a Raspberry Pi 4 others have published, as files to count: what an estimate is fitted to.
 
-    python -m benchmarks.arm.references FOLDER
+    python -m benchmarks references --out FOLDER
 
 writes MobileNetV1 and MobileNetV2 for 224 pixels with random weights (the count does not depend on them), float32 and
 full int8 by TensorFlow Lite's own converter, for
@@ -44,11 +44,3 @@ def write(folder: Path) -> list[Path]:
             write_atomically(path, make(peer, making))
             written.append(path)
     return written
-
-
-if __name__ == "__main__":
-    from convert.__main__ import settle_frameworks
-
-    settle_frameworks()
-    for file in write(Path(sys.argv[1])):
-        print(file)

@@ -50,7 +50,7 @@ def compare(
 ) -> None:
     """Tell whether NEW is a regression against OLD: latency, accuracy and size, or ARM instructions.
 
-    With one record of interleaved pairs, its model is judged against the one that it ran in turns with. A change counts
+    With one record of interleaved pairs, its model is judged against the one that it ran in turns with. A loss counts
     where its whole 95 % interval lies past the threshold. Exit code 0: no regression; 1: a regression, or records that
     cannot be compared.
     """
@@ -101,9 +101,9 @@ def _finding(finding: Finding) -> list[str]:
     interval = ""
     if finding.low != finding.high:
         interval = f" (95 % interval {finding.low:+.2f} to {finding.high:+.2f})"
-    change = f"{finding.change:+.2f} {finding.unit}{interval}"
+    loss = f"loss {finding.loss:+.2f} {finding.unit}{interval}"
     lines = [
-        f"{finding.what}: {_number(finding.old)} -> {_number(finding.new)}, {change}: {finding.verdict}",
+        f"{finding.what}: {_number(finding.old)} -> {_number(finding.new)}, {loss}: {finding.verdict}",
         f"  {finding.method}; a plus is worse, up to {finding.threshold:g} {finding.unit} passes",
     ]
     if finding.hidden:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks instructions`: what an inference executes on a Raspberry Pi's core, without a Pi."""
+"""`python -m benchmarks instructions` and `references`: what an inference executes on a Raspberry Pi's core; no Pi."""
 
 from __future__ import annotations
 
@@ -59,6 +59,22 @@ def instructions(
     if record is not None:
         records.write_instructions(record, found)
         _note(f"wrote {record}")
+
+
+@click.command(cls=OneLineCommand, short_help="Write the networks that the estimate of milliseconds is fitted to.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the files.")
+def references(out: Path) -> None:
+    """Write MobileNetV1 and MobileNetV2, float32 and int8, whose times on a Raspberry Pi 4 others have published.
+
+    Count them with `instructions OUT/*.tflite --board pi4 --cache`.
+    """
+    from convert.__main__ import settle_frameworks
+
+    settle_frameworks()
+    from benchmarks.arm.references import write
+
+    for path in write(out):
+        click.echo(f"{path} ({path.stat().st_size:,} bytes)")
 
 
 def _show_functions(board: str, entry: Count) -> None:

@@ -206,14 +206,14 @@ def _notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _slower(found: Timing, limits: Thresholds, method: str) -> Finding:
-    change, low, high = (100 * (value - 1) for value in found.ratio)
-    return Finding("latency, p50 in ms", found.old, found.new, change, low, high, limits.latency, "%", method)
+    loss, low, high = (100 * (value - 1) for value in found.ratio)
+    return Finding("latency, p50 in ms", found.old, found.new, loss, low, high, limits.latency, "%", method)
 
 
 def _plain(what: str, old: float, new: float, threshold: float) -> Finding:
-    """Return the change of a figure that does not vary from run to run."""
-    change = 100 * (new / old - 1)
-    return Finding(what, old, new, change, change, change, threshold, "%", "counted, not sampled")
+    """Return the loss in a figure of which less is better, and that does not vary from run to run."""
+    loss = 100 * (new / old - 1)
+    return Finding(what, old, new, loss, loss, loss, threshold, "%", "counted, not sampled")
 
 
 def _title(model: Mapping[str, Any]) -> str:

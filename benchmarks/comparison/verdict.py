@@ -1,4 +1,4 @@
-"""The verdict on one figure of two records: a change counts only where its whole interval lies past the threshold."""
+"""The verdict on one figure of two records: a loss counts only where its whole interval lies past the threshold."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Finding:
         what: the figure.
         old: its value in the old record.
         new: its value in the new one.
-        change: in `unit`; a plus means that the new record is worse.
-        low: lower end of the 95 % interval of `change`; `high` the upper end; both `change` where nothing is random.
-        threshold: in `unit`, 0 or more: a change up to it is let pass.
+        loss: in `unit`; a plus means that the new record is worse, whether more or less of the figure is better.
+        low: lower end of the 95 % interval of `loss`; `high` the upper end; both `loss` where nothing is random.
+        threshold: in `unit`, 0 or more: a loss up to it is let pass.
         unit: "%" of the old value, or "points".
-        method: how change and interval were found.
+        method: how loss and interval were found.
     """
 
     what: str
     old: float
     new: float
-    change: float
+    loss: float
     low: float
     high: float
     threshold: float
@@ -44,7 +44,7 @@ class Finding:
 
     @property
     def hidden(self) -> bool:
-        """Return whether "no change" is for lack of samples: a change past the threshold may hide in the interval."""
+        """Return whether "no change" is for lack of samples: the interval reaches past the threshold."""
         return self.verdict == NO_CHANGE and (self.high > self.threshold or self.low < -self.threshold)
 
     def to_json(self) -> dict[str, Any]:

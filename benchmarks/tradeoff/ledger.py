@@ -45,9 +45,9 @@ class Ledger:
 
     def fingerprint(self, step: Step) -> str:
         """Return 64 hexadecimal digits of the command, its files' content and the version, wherever the folder lies."""
-        named = {str(path): self._sum(path) for path in step.reads}
-        words = [named.get(word, word.replace(str(self._out), "OUT", 1)) for word in step.words]
-        parts = {"version": edge.__version__, "words": words, "recipe": step.recipe, "reads": sorted(named.values())}
+        sums = {str(path): self._sum(path) for path in step.reads}
+        words = [sums.get(word, self._placed(step).get(word, word)) for word in step.words]
+        parts = {"version": edge.__version__, "words": words, "recipe": step.recipe, "reads": sorted(sums.values())}
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def begin(self, step: Step) -> bool:
@@ -73,6 +73,12 @@ class Ledger:
     def log(self, step: Step) -> Path:
         """Return where the output of the step's command goes."""
         return self._out / "logs" / f"{_slug(step)}.log"
+
+    def _placed(self, step: Step) -> dict[str, str]:
+        """Return the step's files, and folders that hold them, in the study's folder: the word -> where it is there."""
+        files = [*step.reads, *step.writes, *([step.folder] if step.folder else [])]
+        every = {path for file in files for path in (file, *file.parents) if path.is_relative_to(self._out)}
+        return {str(path): f"OUT/{path.relative_to(self._out).as_posix()}" for path in every - {self._out}}
 
     def _path(self, step: Step) -> Path:
         return self._out / "steps" / f"{_slug(step)}.json"

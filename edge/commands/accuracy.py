@@ -57,7 +57,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"weighted F1 {result['weighted_f1']:.4f}",
         f"  ECE {sure['ece']:.4f} {_interval(sure['ece_ci95'], '.4f')}, "
         f"NLL {sure['nll']:.4f} {_interval(sure['nll_ci95'], '.4f')}{floored}",
-        f"  {percentiles(result['latency_ms'])}",
+        f"  {percentiles(result['latency_ms'])} while scoring; to quote a speed: fer-edge benchmark latency",
         f"  {'class':<10} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}",
     ]
     for name, score in result["per_class"].items():

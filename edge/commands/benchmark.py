@@ -10,7 +10,7 @@ from edge.cli import OneLineGroup, command_line, printable
 from edge.commands.accuracy import accuracy
 from edge.commands.latency import latency
 from edge.commands.options import model_option, progress, record_option, threads_option
-from edge.commands.records import heading, percentiles, stability
+from edge.commands.records import heading, spread, stability
 from edge.commands.schema import schema
 
 
@@ -106,8 +106,8 @@ def _pipeline_text(result: dict[str, Any]) -> str:
         heading(result),
         f"  {result['frames']:,} frames of {frame['width']} x {frame['height']}, {result['faces_per_frame']:.2f} faces "
         f"each; {result['detector']} on one frame in {result['detect_every']}",
-        f"  end to end: {percentiles(result['end_to_end_ms'])}",
-        *(f"  {name}: {percentiles(times)}" for name, times in result["stages_ms"].items()),
+        f"  end to end: {spread(result['end_to_end_ms'])}",
+        *(f"  {name}: {spread(times)}" for name, times in result["stages_ms"].items()),
         f"  neither detection nor inference: {share['share']:.1%} (95 % interval {low:.1%} to {high:.1%})",
         *stability(result),
     ]

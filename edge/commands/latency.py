@@ -8,7 +8,7 @@ import click
 
 from edge.cli import command_line, printable
 from edge.commands.options import Numbers, model_option, progress, record_option
-from edge.commands.records import heading, percentiles, stability
+from edge.commands.records import heading, spread, stability
 from edge.wording import counted
 
 PUBLISHABLE_PAIRS = 100  # below it the interval of the median ratio is too wide to be quoted
@@ -109,7 +109,7 @@ def _block(block: dict[str, Any], runs: int) -> list[str]:
     memory = "" if peak is None else f", memory {peak:.0f} MB at most"
     warm = "never steady" if steady is None else f"steady after {counted(steady, 'run')}"
     return [
-        f"  {percentiles(times)}, max {times['max']:.3f} ms, MAD {times['mad']:.3f} ms over {runs} runs",
+        f"  {spread(times)} over {runs} runs",
         f"  loading {block['load_ms']:.1f} ms, first {block['first_inference_ms']:.2f} ms, {warm}{memory}",
     ]
 

@@ -21,6 +21,11 @@ def percentiles(latency_ms: dict[str, float]) -> str:
     return f"p50 {latency_ms['p50']:.3f} ms, p90 {latency_ms['p90']:.3f} ms, p99 {latency_ms['p99']:.3f} ms"
 
 
+def spread(latency_ms: dict[str, float]) -> str:
+    """Return the percentiles, the maximum and the median absolute deviation of latencies in milliseconds."""
+    return f"{percentiles(latency_ms)}, max {latency_ms['max']:.3f} ms, MAD {latency_ms['mad']:.3f} ms"
+
+
 def stability(result: dict[str, Any]) -> list[str]:
     """Return the verdict in a line, and a line for each reason."""
     found = result["stability"]

@@ -142,7 +142,7 @@ def test_a_regression_outweighs_an_improvement() -> None:
 def test_a_slower_record_fails_with_exit_code_1(tmp_path: Path) -> None:
     result = run(tmp_path, timed(around(2.0)), timed(around(2.2)))
     assert result.exit_code == 1
-    assert "latency, p50 in ms: 2.0000 -> 2.2000, +10.00 %" in result.stdout
+    assert "latency, p50 in ms: 2.0000 -> 2.2000, loss +10.00 %" in result.stdout
     assert "verdict: regression" in result.stdout
     assert result.stderr == "error: regression: latency, p50 in ms\n"
 
@@ -170,16 +170,16 @@ def test_a_file_that_grew_is_a_regression(tmp_path: Path) -> None:
     larger = timed(around(2.0), model=handmade.model("qat-int8", size_bytes=3_672_000, sha256="c" * 64))
     result = run(tmp_path, timed(around(2.0)), larger)
     assert result.exit_code == 1
-    assert "size of the file, bytes: 3,600,000 -> 3,672,000, +2.00 %: regression" in result.stdout
+    assert "size of the file, bytes: 3,600,000 -> 3,672,000, loss +2.00 %: regression" in result.stdout
 
 
 def test_in_one_record_the_pairs_are_compared_turn_by_turn(tmp_path: Path) -> None:
     (path,) = files(tmp_path, handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0))
     latency, size = turns(path, Thresholds()).findings
-    assert latency.change == pytest.approx(-66.67, abs=0.01)
+    assert latency.loss == pytest.approx(-66.67, abs=0.01)
     assert (latency.verdict, size.verdict) == (IMPROVEMENT, IMPROVEMENT)
     (path,) = files(tmp_path, handmade.paired_latency("float32", "qat-int8", p50=6.0, against_p50=2.0))
-    assert turns(path, Thresholds()).findings[0].change == pytest.approx(200)
+    assert turns(path, Thresholds()).findings[0].loss == pytest.approx(200)
 
 
 def test_one_record_of_three_models_and_a_ratio_of_zero_are_told_in_one_line(tmp_path: Path) -> None:
@@ -209,18 +209,18 @@ def test_records_taken_in_turns_with_the_same_file_cancel_what_slowed_the_machin
     fast = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0, samples_ms=around(2.0))
     slow = handmade.paired_latency("qat-int8", "float32", p50=3.0, against_p50=9.0, samples_ms=around(3.0))
     latency, _ = compared(tmp_path, fast, slow).findings
-    assert (latency.change, latency.verdict) == (0, NO_CHANGE)
+    assert (latency.loss, latency.verdict) == (0, NO_CHANGE)
     assert "lite0 float32, which both ran in turns with" in latency.method
     alone = [{key: value for key, value in record.items() if key != "against"} for record in (fast, slow)]
     latency, _ = compared(tmp_path, alone[0], alone[1]).findings
-    assert (round(latency.change), latency.verdict) == (50, REGRESSION)
+    assert (round(latency.loss), latency.verdict) == (50, REGRESSION)
 
 
 def test_accuracy_is_compared_picture_by_picture(tmp_path: Path) -> None:
     right = handmade.accuracy("float32", "1" * 180 + "0" * 20)
     worse = handmade.accuracy("qat-int8", "1" * 150 + "0" * 50)
     accuracy, _ = compared(tmp_path, right, worse).findings
-    assert (accuracy.change, accuracy.unit) == (15, "points")
+    assert (accuracy.loss, accuracy.unit) == (15, "points")
     assert accuracy.verdict == REGRESSION
     assert compared(tmp_path, worse, right).findings[0].verdict == IMPROVEMENT
 
@@ -230,7 +230,7 @@ def test_a_small_loss_of_accuracy_on_few_pictures_is_undecided(tmp_path: Path) -
         tmp_path, handmade.accuracy("float32", "1111111100"), handmade.accuracy("qat-int8", "1111110010", model=MODEL)
     )
     assert result.exit_code == 0
-    assert "+10.00 points" in result.stdout and "no change" in result.stdout
+    assert "loss +10.00 points" in result.stdout and "no change" in result.stdout
     assert "undecided" in result.stdout and "score more pictures" in result.stdout
 
 
@@ -301,7 +301,7 @@ def test_instructions_are_compared_model_by_model_and_board_by_board(tmp_path: P
         write_instructions(path, counted(counts, suite="bookworm", qemu="7.2.22", command=["by hand"]))
     found = {finding.what: finding for finding in compare(paths[0], paths[1], Thresholds()).findings}
     assert found["peer on pi4: million instructions"].verdict == NO_CHANGE
-    assert found["peer on pi5: million instructions"].change == pytest.approx(2)
+    assert found["peer on pi5: million instructions"].loss == pytest.approx(2)
     assert found["peer on pi5: million instructions"].verdict == REGRESSION
     assert [what for what in found if "size" in what] == ["peer: size of the file, bytes"]
 

@@ -113,18 +113,30 @@ def test_each_target_takes_its_figure_from_the_records(records: Path) -> None:
     assert cells(costs, "efficientnet-b0 qat-int8, size") == ("–", "–")
 
 
-def test_counts_of_another_file_do_not_count(tmp_path: Path) -> None:
-    other = report("qat-int8", sha256="3" * 64)
-    costs = read_costs([written(tmp_path, report("float32"), other, counts())])
-    assert cells(costs, "efficientnet-lite0 qat-int8, times fewer instructions") == ("–", "–")
-
-
-def test_speeds_of_an_older_build_do_not_count(tmp_path: Path) -> None:
-    other = report("qat-int8", sha256="3" * 64)
-    costs = read_costs([written(tmp_path, report("float32"), other, peers(), timed())])
-    assert cells(costs, "efficientnet-lite0 qat-int8 against its own float32") == ("–", "–")
-    assert ratio(costs, "efficientnet-lite0", "ours-qat-int8", "plain-float32") is None
+def test_speeds_beside_peers_are_those_of_the_record(records: Path) -> None:
+    costs = read_costs([records])
     assert ratio(costs, "efficientnet-lite0", "ours-float32", "plain-float32") == 2.0
+    assert ratio(costs, "efficientnet-lite0", "ours-float32", "plain-int8") is None
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [(counts(), "lite0 qat-int8"), (peers(), "ours-qat-int8"), (timed(), "qat-int8")],
+    ids=["instructions", "peers", "latency"],
+)
+def test_a_record_of_another_build_than_the_reports_is_refused(
+    record: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    read_costs([written(tmp_path / "same", report("float32"), report("qat-int8"), record)])
+    other = report("qat-int8", sha256="3" * 64)
+    with pytest.raises(DataError, match=rf"2.json: expected files that the .* reports .*{name} \(222222222222\)"):
+        read_costs([written(tmp_path / "other", report("float32"), other, record)])
+
+
+def test_counts_of_a_peers_file_need_no_report(tmp_path: Path) -> None:
+    record = counts()
+    record["boards"][0]["models"].append(record["boards"][0]["models"][1] | {"recipe": None, "sha256": "9" * 64})
+    assert read_costs([written(tmp_path, report("float32"), report("qat-int8"), record)]).instructions
 
 
 def test_two_networks_of_one_backbone_are_refused(tmp_path: Path) -> None:

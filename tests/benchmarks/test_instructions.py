@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.__main__ import main
 from benchmarks.arm import count as counting
 from benchmarks.arm import home as homes
+from benchmarks.arm import references
 from benchmarks.arm.boards import BOARDS, SUITES
 from benchmarks.arm.count import Count
 from benchmarks.arm.emulator import Emulator, Interval, Ran
@@ -204,6 +206,32 @@ def test_the_points_of_the_fit_are_the_published_counts() -> None:
     assert counted.keys() == {point.name for point in POINTS}
     for point in POINTS:  # a longer path shifts the stack, and a few misses in a million with it
         assert counted[point.name] == pytest.approx([point.instructions_million, point.l2_misses], rel=1e-4)
+
+
+def test_the_command_writes_the_networks_that_the_estimate_is_fitted_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, Any]] = []
+
+    def make(peer: str, making: Any) -> bytes:
+        made.append((peer, making.model.input_shape))
+        assert making.calibration.shape == (references.CALIBRATION, *making.model.input_shape[1:])
+        return f"{making.model.name} {peer}".encode()
+
+    monkeypatch.setattr(references, "SIDE_PX", 32)
+    monkeypatch.setattr("benchmarks.peers.exports.make", make)
+    result = CliRunner().invoke(main, ["references", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(point.name for point in POINTS)
+    assert [(peer, shape) for peer, shape in made] == [
+        ("plain-float32-batch1", (None, 32, 32, 3)), ("plain-int8-batch1", (None, 32, 32, 3))
+    ] * 2  # fmt: skip
+    for point in POINTS:
+        content = (tmp_path / f"{point.name}.tflite").read_text()
+        assert content.startswith("mobilenetv2" if "v2" in point.name else "mobilenet_")
+        assert ("int8" in content) == ("int8" in point.name)
+        assert f"{point.name}.tflite" in result.output
+    assert CliRunner().invoke(main, ["references"]).exit_code == 2
 
 
 def test_instructions_go_to_the_function_that_holds_their_address() -> None:

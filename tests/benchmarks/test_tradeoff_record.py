@@ -136,7 +136,7 @@ def test_the_page_of_a_study_under_way_says_what_is_missing_and_what_failed() ->
     text = markdown(outcome(bare, latency=None, failures=[{"step": "train a", "reason": "no <room> | left"}]), {})
     assert "Latency is not measured yet." in text
     assert "| a | 48 px | float32 | 1 | – | – | – | – | – | – | – | – |  |" in text
-    assert "* train a: no &lt;room> / left" in text
+    assert "* train a: no &lt;room> | left" in text
 
 
 def test_the_plots_data_are_percent_and_milliseconds() -> None:

@@ -95,6 +95,19 @@ def test_a_copied_folder_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert starts(ran([writes(after, "a")], after)[0]) == []
 
 
+@pytest.mark.parametrize("word", ["fer2013", "fer2013-data/faces.csv", "--note=fer2013/runs", "a fer2013"])
+def test_only_words_that_are_the_steps_own_files_move_with_the_folder(word: str) -> None:
+    def fingerprint(out: Path, word: str, product: str) -> str:
+        folder = out / "runs" / "a"
+        words = ("python", "-c", WRITE, word, str(folder.parent), str(folder / product))
+        return Ledger(out).fingerprint(Step("train", "a", words, (), (folder / product,)))
+
+    here = fingerprint(Path("fer2013"), word, "model.keras")
+    assert fingerprint(Path("moved"), word, "model.keras") == here
+    assert fingerprint(Path("moved"), word.replace("fer2013", "moved"), "model.keras") != here
+    assert fingerprint(Path("moved"), word, "other.keras") != here
+
+
 def test_a_step_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     bad = writes(tmp_path, "bad", code="import sys; print('much'); sys.exit('error: no such thing')")
     needs_it = writes(tmp_path, "after", tmp_path / "bad")

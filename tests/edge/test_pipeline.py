@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,10 @@ def test_the_pipeline_record_accounts_for_the_whole_frame(run: Run, tmp_path: Pa
     spent = sum(stage["mean"] * stage["n"] for stage in stages.values())
     assert spent <= 12 * record["end_to_end_ms"]["mean"] * 1.001
     assert 0 < record["overhead"]["share"] < 1
+    for name, times in (("end to end", record["end_to_end_ms"]), *stages.items()):
+        assert 0 <= times["mad"] <= times["max"] - times["min"]
+        said = f"p99 {times['p99']:.3f} ms, max {times['max']:.3f} ms, MAD {times['mad']:.3f} ms"
+        assert re.search(rf"^  {name}: p50 .*{re.escape(said)}$", result.stdout, re.MULTILINE), name
     assert [(entry["of"], entry["samples"]) for entry in record["stability"]["measures"]] == [("detection cycles", 4)]
     assert "stability: " in result.stdout and "load_1m" in record["machine"]
 

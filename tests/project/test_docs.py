@@ -352,13 +352,9 @@ def test_the_limits_of_the_verdict_are_the_codes() -> None:
 
 
 def test_the_tradeoff_page_holds_the_figures_of_its_records() -> None:
-    page = FOLDER / "tradeoff.md"
-    if (RESULTS / "tradeoff").is_dir():
-        words = ["pareto", str(RESULTS / "tradeoff"), "--page", str(page), "--check"]
-        result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
-        assert result.exit_code == 0, result.output
-    else:  # no record, no figure
-        assert "<!-- tradeoff:begin -->\n<!-- tradeoff:end -->" in page.read_text(encoding="utf-8")
+    words = ["pareto", str(RESULTS / "tradeoff"), "--page", str(FOLDER / "tradeoff.md"), "--check"]
+    result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
+    assert result.exit_code == 0, result.output
 
 
 def test_pictures_of_the_documents_are_there_and_small() -> None:
