@@ -1,4 +1,4 @@
-"""How the report's plots look: colours, markers, the axis of milliseconds, and one SVG for a page or for a file.
+"""How the report's plots look: colours, markers, and one SVG for a page or for a file.
 
 Text and axes are drawn in `currentColor`, so that a page's own colours (light or dark) apply; `standalone` gives a file
 its own ground.
@@ -6,16 +6,13 @@ its own ground.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from benchmarks.table import Row
-from convert.plots import COLOURS, INK, legend, shortened, svg
+from convert.plots import COLOURS, INK, legend, log_ms_axis, shortened, svg
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["COLOURS", "INK", "MARKERS", "OTHER_MARKER", "legend", "shortened", "svg"]
+__all__ = ["COLOURS", "INK", "MARKERS", "OTHER_MARKER", "legend", "log_ms_axis", "shortened", "svg"]
 MARKERS: Mapping[str, str] = {
     "float32": "o",
     "float16": "D",
@@ -26,7 +23,6 @@ MARKERS: Mapping[str, str] = {
 OTHER_MARKER = "X"
 LONGEST_NAME = 34
 """Characters of a model's name in a plot; the tables have it whole."""
-_DECADE = 10.0
 _PAPER, _DARK_INK = "#ffffff", "#1d232b"
 _LINES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (2, 1)))
 
@@ -60,28 +56,6 @@ def panels(rows: Iterable[Row]) -> list[list[Row]]:
         if row.accuracy and row.latency:
             groups.setdefault((row.setting, row.threads, row.accuracy.data), []).append(row)
     return list(groups.values())
-
-
-def log_ms_axis(axes: Axes, values_ms: Sequence[float]) -> None:
-    """Make x logarithmic with plain numbers at its ticks: 1-2-5 over decades, more where the values lie close.
-
-    Args:
-        axes: a Matplotlib axes.
-        values_ms: what is drawn, milliseconds, each above 0.
-    """
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    low, high = min(values_ms), max(values_ms)
-    if high < 1.5 * low:  # else there would be a tick or none
-        middle = (low * high) ** 0.5
-        low, high = middle / 1.5, middle * 1.5
-    axes.set_xscale("log")
-    axes.set_xlim(low / 1.15, high * 1.15)
-    subs = (1.0, 2.0, 5.0) if high > _DECADE * low else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-    axes.xaxis.set_major_locator(LogLocator(10, subs=subs))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="x", alpha=0.25)
 
 
 def standalone(picture: str) -> str:

@@ -84,7 +84,7 @@ def tradeoff(reports: Sequence[Report], part: str) -> str | None:
                 elinewidth=1.2,
                 label=name,
             )
-        _time_axis(axes[0], [row["latency_ms"]["p50"] for _, row in known])
+        log_ms_axis(axes[0], [row["latency_ms"]["p50"] for _, row in known])
         axes[0].set_ylabel(f"accuracy on {part}, %")
         legend(axes[0])
 
@@ -99,15 +99,17 @@ def latencies(reports: Sequence[Report]) -> str | None:
         return None
 
     def draw(axes: Sequence[Axes]) -> None:
+        ends = []
         for place, (name, row) in enumerate(reversed(known)):
             p1, p25, p50, p75, p99 = np.percentile(row["samples_ms"], [1, 25, 50, 75, 99])
+            ends += [p1, p99]
             colour = look[name].colour
             axes[0].plot([p1, p99], [place, place], color=colour, linewidth=1.5)
             axes[0].barh(place, p75 - p25, left=p25, height=0.5, color=colour, alpha=0.45, edgecolor=colour)
             axes[0].plot([p50, p50], [place - 0.3, place + 0.3], color=INK, linewidth=2)
         axes[0].set_yticks(range(len(known)), [name for name, _ in reversed(known)])
         axes[0].set_ylim(-0.6, len(known) - 0.4)
-        _time_axis(axes[0], [row["latency_ms"]["p50"] for _, row in known])
+        log_ms_axis(axes[0], ends)
 
     return svg(draw, [0.9 + 0.4 * len(known)])
 
@@ -265,16 +267,26 @@ def svg(draw: Callable[[Sequence[Axes]], None], heights: Sequence[float]) -> str
     return re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text[text.index("<svg") :])
 
 
-def _time_axis(axes: Axes, medians: Sequence[float]) -> None:
-    """Milliseconds, logarithmic where the recipes are far apart; plain numbers at the ticks."""
+def log_ms_axis(axes: Axes, values_ms: Sequence[float]) -> None:
+    """Make x logarithmic with plain numbers at its ticks: 1-2-5 over decades, more where the values lie close.
+
+    Args:
+        axes: a Matplotlib axes.
+        values_ms: what is drawn, milliseconds, each above 0.
+    """
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+    low, high = min(values_ms), max(values_ms)
+    if high < 1.5 * low:  # else there would be a tick or none
+        middle = (low * high) ** 0.5
+        low, high = middle / 1.5, middle * 1.5
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.15, high * 1.15)
+    subs = (1.0, 2.0, 5.0) if high > 10 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+    axes.xaxis.set_major_locator(LogLocator(10, subs=subs))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("latency of one face, ms")
-    if min(medians) > 0 and max(medians) > 4 * min(medians):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", alpha=0.25)
 
 

@@ -93,7 +93,6 @@ def _plot(group: Sequence[Latency]) -> str:
                 axes[0].plot(value, percent, marker=marker, color=style.colour, markersize=5, clip_on=False)
         log_ms_axis(axes[0], [time for latency in group for time in latency.samples])
         axes[0].set_ylim(0, 102)
-        axes[0].set_xlabel("latency of one face, ms")
         axes[0].set_ylabel("runs within it, %")
         axes[0].grid(alpha=0.25)
         legend(axes[0])

@@ -176,7 +176,6 @@ def draw(axes: Axes, rows: Sequence[Row], look: Mapping[tuple[str, str], Look]) 
             markerfacecolor=style.face, linestyle="none", zorder=3,
             label=shortened(model_text(row), LONGEST_NAME) + mark(latency.stability),
         )  # fmt: skip
-    axes.set_xlabel("latency of one face, ms")
     axes.set_ylabel("accuracy, %")
     log_ms_axis(axes, [value for row in rows if row.latency for value in (row.latency.p50, row.latency.p90)])
     axes.grid(alpha=0.25)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.plot import MARKERS, OTHER_MARKER
+from benchmarks.plot import COLOURS, MARKERS, OTHER_MARKER, log_ms_axis
 from benchmarks.tradeoff.page import fronts
-from convert.plots import COLOURS
 from edge.files import atomic_path
+from edge.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ class Tradeoff:
         study, machine = record["study"], record["latency"]["machine"]
         title = (
             f"{study['dataset']} {study['part']}, {study['schedule']} schedule · {machine['model']}, "
-            f"{threads} thread{'s' if threads > 1 else ''}"
+            f"{counted(threads, 'thread')}"
         )
         return Tradeoff(title, tuple(map(_point, whole)), tuple(map(_point, found[threads])))
 
@@ -117,18 +117,14 @@ def _write(data: Tradeoff, path: Path) -> None:
 def _finish(axes: Axes, data: Tradeoff, names: Sequence[str], hollow: str | None) -> None:
     """Set scales, texts and the legend."""
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import LogLocator, NullFormatter
 
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    log_ms_axis(axes, [point.p50_ms for point in data.points])
     axes.set_xlabel("latency of one face, milliseconds (median)")
     axes.set_ylabel("accuracy, % (bar: 95 % interval)")
     axes.set_title(data.title, fontsize=10)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.1, y=0.1)
+    axes.margins(y=0.1)
     recipes = list(dict.fromkeys(point.recipe for point in data.points))
     handles = [
         Line2D([], [], marker="o", linestyle="none", color=COLOURS[i % len(COLOURS)], label=name)

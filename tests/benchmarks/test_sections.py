@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.measures import Bins
@@ -12,7 +13,10 @@ from benchmarks.sections import front
 from benchmarks.sections.parts import Section
 from benchmarks.sections.reliability import intervals
 from benchmarks.sections.stages import parts_ms
-from benchmarks.table import HEADINGS, MISSING
+from benchmarks.table import HEADINGS, MISSING, signed
+from edge.agreement import Reference, comparison
+from edge.benchmark import encode_classes
+from edge.statistics import confusion_matrix, per_class
 from tests.benchmarks import boards, handmade
 from tests.benchmarks.conftest import Write, report_of
 
@@ -157,6 +161,23 @@ def test_without_the_true_classes_a_recall_has_no_interval(write: Write) -> None
         del record["truth"]
     section = _section(report_of(write(*records)), "classes")
     assert _column(section, "Recall change, points (95 %)") == ["−25.00", "+0.00"]
+
+
+def test_the_interval_of_a_class_is_the_one_that_a_record_with_a_reference_has(write: Write) -> None:
+    generator = np.random.default_rng(3)
+    truth = generator.integers(0, 2, 300)
+    before, after = (np.where(generator.random(300) < share, truth, 1 - truth) for share in (0.8, 0.7))
+    records = [
+        handmade.accuracy(recipe, encode_classes((answers == truth).astype(int)), labels=boards.LABELS)
+        | {"truth": encode_classes(truth), "predictions": encode_classes(answers)}
+        | {"per_class": per_class(confusion_matrix(truth, answers, 2), boards.LABELS)}
+        for recipe, answers in (("float32", before), ("qat-int8", after))
+    ]
+    said = comparison(Reference({}, before), after, truth, boards.LABELS)["per_class"]
+    found = _column(_section(report_of(write(*records)), "classes"), "Recall change, points (95 %)")
+    for label, cell in zip(boards.LABELS, found, strict=True):
+        low, high = said[label]["recall_change_ci95"]
+        assert cell == f"{signed(said[label]['recall_change_points'])} ({signed(low)} to {signed(high)})"
 
 
 def test_the_stages_add_up_to_the_mean_frame(report: Report) -> None:
