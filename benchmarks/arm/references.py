@@ -27,7 +27,6 @@ def write(folder: Path) -> list[Path]:
         OutputError: the folder cannot be written.
         PeerError: the converter failed.
     """
-    import keras
     import numpy as np
 
     from benchmarks.peers.exports import Making, make
@@ -36,11 +35,17 @@ def write(folder: Path) -> list[Path]:
     noise = np.random.default_rng(0).integers(0, 256, (CALIBRATION, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     written = []
     for name, application in NAMES.items():
-        keras.utils.set_random_seed(0)
-        body: Any = getattr(keras.applications, application)(weights=None, input_shape=(SIDE_PX, SIDE_PX, 3))
-        making = Making(body, noise, {}, sys.executable)
+        making = Making(_network(application), noise, {}, sys.executable)
         for recipe, peer in (("float32", "plain-float32-batch1"), ("int8", "plain-int8-batch1")):
             path = folder / f"{name}-{recipe}.tflite"
             write_atomically(path, make(peer, making))
             written.append(path)
     return written
+
+
+def _network(application: str) -> Any:
+    """Return a network of keras.applications with random weights."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    return getattr(keras.applications, application)(weights=None, input_shape=(SIDE_PX, SIDE_PX, 3))

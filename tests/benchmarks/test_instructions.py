@@ -211,26 +211,23 @@ def test_the_points_of_the_fit_are_the_published_counts() -> None:
 def test_the_command_writes_the_networks_that_the_estimate_is_fitted_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[tuple[str, Any]] = []
-
     def make(peer: str, making: Any) -> bytes:
-        made.append((peer, making.model.input_shape))
-        assert making.calibration.shape == (references.CALIBRATION, *making.model.input_shape[1:])
-        return f"{making.model.name} {peer}".encode()
+        assert making.calibration.shape == (references.CALIBRATION, 224, 224, 3)
+        return f"{making.model} {peer}".encode()
 
-    monkeypatch.setattr(references, "SIDE_PX", 32)
+    monkeypatch.setattr("convert.__main__.settle_frameworks", lambda: None)
+    monkeypatch.setattr(references, "_network", lambda application: application)
     monkeypatch.setattr("benchmarks.peers.exports.make", make)
     result = CliRunner().invoke(main, ["references", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(point.name for point in POINTS)
-    assert [(peer, shape) for peer, shape in made] == [
-        ("plain-float32-batch1", (None, 32, 32, 3)), ("plain-int8-batch1", (None, 32, 32, 3))
-    ] * 2  # fmt: skip
-    for point in POINTS:
-        content = (tmp_path / f"{point.name}.tflite").read_text()
-        assert content.startswith("mobilenetv2" if "v2" in point.name else "mobilenet_")
-        assert ("int8" in content) == ("int8" in point.name)
-        assert f"{point.name}.tflite" in result.output
+    assert {path.stem: path.read_text() for path in tmp_path.iterdir()} == {
+        "mobilenet-v1-float32": "MobileNet plain-float32-batch1",
+        "mobilenet-v1-int8": "MobileNet plain-int8-batch1",
+        "mobilenet-v2-float32": "MobileNetV2 plain-float32-batch1",
+        "mobilenet-v2-int8": "MobileNetV2 plain-int8-batch1",
+    }
+    assert {path.stem for path in tmp_path.iterdir()} == {point.name for point in POINTS}
+    assert all(f"{tmp_path / point.name}.tflite (" in result.output for point in POINTS)
     assert CliRunner().invoke(main, ["references"]).exit_code == 2
 
 
