@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 BOOTSTRAP_SEED = 0
-"""Of every bootstrap in records and reports: the same samples give the same interval wherever it is computed."""
+"""Of the bootstrap in every record, so that the same samples give the same interval wherever it is computed."""
 _CHUNK_ROUNDS = 100  # resamples drawn at once: 100 x 7,178 samples of int64 are 6 MB
 
 

@@ -289,11 +289,6 @@ def _fuzz_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
     return rows
 
 
-def _machine(record: dict[str, Any]) -> str:
-    machine = record["machine"]
-    return f"{machine['model']}, {machine['cores']} cores, {machine['arch']}"
-
-
 def _emotions(faces: Sequence[dict[str, Any]]) -> str:
     return ", ".join(face["emotion"] for face in faces) or "no face"
 

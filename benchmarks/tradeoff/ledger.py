@@ -46,7 +46,8 @@ class Ledger:
     def fingerprint(self, step: Step) -> str:
         """Return 64 hexadecimal digits of the command, its files' content and the version, wherever the folder lies."""
         sums = {str(path): self._sum(path) for path in step.reads}
-        words = [sums.get(word, self._placed(step).get(word, word)) for word in step.words]
+        known = self._placed(step) | sums
+        words = [known.get(word, word) for word in step.words]
         parts = {"version": edge.__version__, "words": words, "recipe": step.recipe, "reads": sorted(sums.values())}
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -56,10 +56,8 @@ class Tradeoff:
             if cell["threads"] == threads and cell["accuracy"] is not None and cell["latency_ms"] is not None
         ]
         study, machine = record["study"], record["latency"]["machine"]
-        title = (
-            f"{study['dataset']} {study['part']}, {study['schedule']} schedule · {machine['model']}, "
-            f"{counted(threads, 'thread')}"
-        )
+        where = f"{machine['model']}, {counted(threads, 'thread')}"
+        title = f"{study['dataset']} {study['part']}, {study['schedule']} schedule · {where}"
         return Tradeoff(title, tuple(map(_point, whole)), tuple(map(_point, found[threads])))
 
     def plot(self, axes: Axes) -> None:
