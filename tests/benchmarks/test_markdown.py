@@ -4,8 +4,6 @@ import pytest
 
 from benchmarks.machines import machine_text
 from benchmarks.markdown import markdown_table, markdown_text
-from benchmarks.tradeoff.page import markdown as study_page
-from tests.benchmarks.test_tradeoff_record import cell, outcome
 
 
 def test_a_table_is_headings_a_rule_and_rows() -> None:
@@ -29,11 +27,6 @@ def test_a_cell_ends_neither_column_nor_line_and_begins_no_markup(text: str, cel
 
 def test_a_text_outside_a_table_keeps_its_bars() -> None:
     assert markdown_text("a | b < c") == "a | b &lt; c"
-
-
-def test_a_name_in_a_studys_record_stays_in_its_cell() -> None:
-    text = study_page(outcome(cell("a | <b>", 0.5, 1.0)), {})
-    assert "| a / &lt;b> |" in text
 
 
 def test_a_machine_has_cores_in_words() -> None:

@@ -139,6 +139,19 @@ def test_the_page_of_a_study_under_way_says_what_is_missing_and_what_failed() ->
     assert "* train a: no &lt;room> | left" in text
 
 
+def test_a_name_in_the_record_stays_in_its_cell() -> None:
+    assert "| a / &lt;b> | 48 px |" in markdown(outcome(cell("a | <b>", 2.0, 0.5)), {})
+
+
+def test_latencies_that_lie_close_have_ticks_about_them() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    Tradeoff.from_record(outcome(cell("a", 2.2, 0.5), cell("b", 2.3, 0.6)), 1).plot(axes)
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == pytest.approx([1.5, 2.0, 3.0])
+
+
 def test_the_plots_data_are_percent_and_milliseconds() -> None:
     data = Tradeoff.from_record(outcome(cell("a", 2.0, 0.5), cell("b", 4.0, 0.4)), 1)
     assert [(point.backbone, point.p50_ms, point.accuracy) for point in data.points] == [("a", 2, 50), ("b", 4, 40)]
