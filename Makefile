@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Processes that `make test` shares the tests among; a file's tests stay in one.
+WORKERS ?= 2
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MPLBACKEND ?= Agg
@@ -32,8 +34,9 @@ lint: $(STAMP)  ## ruff and mypy over the whole tree
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint  ## lint, types and every test
-	$(BIN)/python -m pytest
+test: lint  ## lint, types and every test: first those that may run side by side, then those marked `alone`
+	$(BIN)/python -m pytest -m "not alone" -n $(WORKERS) --dist loadfile --no-loadscope-reorder; side=$$?; \
+	$(BIN)/python -m pytest -m alone && exit $$side
 
 clean:  ## remove what the commands made (not .venv)
 	rm -rf build dist demo .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arm import beside
 from benchmarks.arm.record import Counted, Instructions, read_instructions
 from benchmarks.arm.record import markdown as instructions_markdown
 from benchmarks.evidence import Ratio, read_evidence, record_files
@@ -102,7 +103,9 @@ def read_costs(paths: Iterable[Path]) -> Costs:
 
 
 def markdown(costs: Costs) -> str:
-    """Return the page's block: targets, conversions, peers, instructions."""
+    """Return the page's block: targets, conversions, peers, instructions, runtimes beside one another."""
+    alone = [each for each in costs.instructions if not each.others]
+    several = [each for each in costs.instructions if each.others]
     parts = [
         "## Targets\n",
         targets_table(TARGETS, costs),
@@ -116,7 +119,9 @@ def markdown(costs: Costs) -> str:
         "\n## Beside what others make of the same network\n",
         peers_markdown([costs.peers[name] for name in sorted(costs.peers)]),
         "\n## Instructions of an inference on a Raspberry Pi's core\n",
-        instructions_markdown(costs.instructions) if costs.instructions else f"{MISSING}\n",
+        instructions_markdown(alone) if alone else f"{MISSING}\n",
+        "\n## The same files with another interpreter\n",
+        beside.markdown(several) if several else f"{MISSING}\n",
     ]
     return "\n".join(parts)
 

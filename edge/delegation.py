@@ -33,7 +33,11 @@ def delegation(interpreter: Any) -> Delegation | None:
     """Return where an interpreter with allocated tensors runs its operators; None if it does not list them."""
     if not hasattr(interpreter, "_get_ops_details"):
         return None
-    details = interpreter._get_ops_details()
+    return of_details(interpreter._get_ops_details())
+
+
+def of_details(details: Sequence[Mapping[str, Any]]) -> Delegation:
+    """Return where operators run, of the interpreter's list: each with "op_name", "inputs" and "outputs"."""
     operators = [entry for entry in details if entry["op_name"] != DELEGATE]
     partitions = [entry for entry in details if entry["op_name"] == DELEGATE]
     inside = taken_over(operators, partitions)

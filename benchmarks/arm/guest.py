@@ -1,13 +1,15 @@
 """What runs inside the emulated machine: each model's inferences between markers. It imports nothing of this project.
 
-    guest.py REPEATS MODEL...
+    guest.py RUNTIME REPEATS MODEL...
 
-Prints one JSON object a model; a last one says where the libraries lie in memory. Before the markers come two
+Prints one JSON object a model, with the interpreter's own list of operators; a last one says where the libraries lie in
+memory. Before the markers come two
 inferences, as the first prepares buffers.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -17,12 +19,12 @@ from typing import Any
 
 def main() -> None:
     """Run all models that the command line names."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    repeats, models = int(sys.argv[1]), sys.argv[2:]
+    runtime, repeats, models = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    module = importlib.import_module(f"{runtime.replace('-', '_')}.interpreter")
+    version = importlib.metadata.version(runtime)
     for path in models:
         try:
-            interpreter = Interpreter(model_path=path, num_threads=1)
+            interpreter = module.Interpreter(model_path=path, num_threads=1)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             print(json.dumps({"model": path, "error": " ".join(str(error).split())[:300]}), flush=True)
@@ -35,7 +37,7 @@ def main() -> None:
         for _ in range(repeats):
             interpreter.invoke()
             _mark()
-        print(json.dumps({"model": path, "runtime": importlib.metadata.version("ai-edge-litert")}), flush=True)
+        print(json.dumps({"model": path, "runtime": version, "operators": _operators(interpreter)}), flush=True)
     print(json.dumps({"libraries": _libraries()}), flush=True)
 
 
@@ -54,6 +56,14 @@ def picture(shape: Any, dtype: Any) -> Any:
 
 def _mark() -> None:
     os.getpriority(os.PRIO_PROCESS, 0)  # the plugin looks out for this system call
+
+
+def _operators(interpreter: Any) -> list[dict[str, Any]]:
+    """Return the operators after XNNPACK took its parts: name, and the numbers of the tensors."""
+    return [
+        {"op_name": entry["op_name"], **{key: [int(n) for n in entry[key]] for key in ("inputs", "outputs")}}
+        for entry in interpreter._get_ops_details()
+    ]
 
 
 def _libraries() -> dict[str, int]:

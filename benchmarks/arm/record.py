@@ -1,4 +1,10 @@
-"""The record of a count, kind "instructions" (schema 1): written whole, read back through a check, shown as a table."""
+"""The record of a count, kind "instructions" (schema 1): written whole, read back through a check, shown as a table.
+
+``boards`` holds the counts with the runtime ``runtime``. Where the same files were counted with further runtimes,
+``others`` holds one block for each, with a ``runtime`` and ``boards`` of its own, whose models have one field more:
+``times``, their instructions over those with the first runtime. ``xnnpack`` says which operators that runtime hands to
+XNNPACK: ``partitions``, ``operators`` and those ``outside``, as in the records of `fer-edge benchmark`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arm.boards import BOARDS
-from benchmarks.arm.count import RUNTIME, Count
+from benchmarks.arm.count import Count
 from benchmarks.arm.estimate import BOARD, described, fit
+from benchmarks.arm.runtimes import RUNTIME
 from benchmarks.markdown import markdown_table
 from edge import __version__
 from edge.errors import ContractError, DataError, ModelFileError
@@ -39,6 +46,7 @@ _OF_MODEL: dict[str, type | tuple[type, ...]] = {
     "name": str, "recipe": (str, type(None)), "file": str, "sha256": str, "size_bytes": int,
     "instructions_million": float, "spread": int, "sdot": int,
 }  # fmt: skip
+_OF_XNNPACK: dict[str, type | tuple[type, ...]] = {"partitions": int, "operators": int, "outside": dict}
 _MISSING = "–"
 
 
@@ -55,6 +63,9 @@ class Counted:
         sdot: dot-product instructions per inference.
         l2_misses: simulated, per inference; None where they were not counted.
         estimate_ms: see ``benchmarks.arm.estimate``; None where there is none. ``estimate_says`` what it is.
+        runtime: name and version of the interpreter.
+        times: instructions over those with the record's first runtime.
+        xnnpack: ``partitions``, ``operators`` and those ``outside``; None in records from before it was kept.
     """
 
     name: str
@@ -70,28 +81,45 @@ class Counted:
     l2_misses: int | None = None
     estimate_ms: float | None = None
     estimate_says: str | None = None
+    runtime: str = ""
+    times: float = 1.0
+    xnnpack: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """A record as read back: where it lies, its fields, and one entry for each model and board."""
+    """A record as read back: where it lies, its fields, and one entry for each model and board.
+
+    ``counted`` is with the record's first runtime, ``others`` with the further ones, one after the other.
+    """
 
     path: Path
     fields: Mapping[str, Any]
     counted: tuple[Counted, ...]
+    others: tuple[Counted, ...] = ()
 
 
-def record(counts: Mapping[str, Sequence[Count]], *, suite: str, qemu: str, command: Sequence[str]) -> dict[str, Any]:
+def record(
+    counts: Mapping[str, Sequence[Count]],
+    *,
+    suite: str,
+    qemu: str,
+    command: Sequence[str],
+    runtime: str = RUNTIME,
+    others: Mapping[str, Mapping[str, Sequence[Count]]] | None = None,
+) -> dict[str, Any]:
     """Return the record of one run.
 
     Args:
         counts: by board, the models in the same order.
+        runtime: name of the interpreter that they were counted with.
+        others: the same boards and models with further interpreters, by name.
         suite: a key of ``SUITES``.
         qemu: version of the emulator.
         command: words of the command.
     """
-    runtime = next(iter(counts.values()))[0].runtime
-    return {
+    boards = _boards(counts)
+    fields = {
         "schema": SCHEMA,
         "kind": KIND,
         "created": now(),
@@ -99,21 +127,18 @@ def record(counts: Mapping[str, Sequence[Count]], *, suite: str, qemu: str, comm
         "fer_edge": __version__,
         "machine": machine(),
         "suite": suite,
-        "runtime": {"name": RUNTIME, "version": runtime},
+        "runtime": _runtime(runtime, counts),
         "qemu": qemu,
         "threads": 1,
         "meaning": MEANING,
-        "boards": [
-            {
-                "board": board,
-                "title": BOARDS[board].title,
-                "core": BOARDS[board].core,
-                "cache": asdict(BOARDS[board].cache),
-                "models": [_model(found, board) for found in of_board],
-            }
-            for board, of_board in counts.items()
-        ],
+        "boards": boards,
     }
+    if others:
+        fields["others"] = [
+            {"runtime": _runtime(name, found), "boards": _with_times(_boards(found), boards)}
+            for name, found in others.items()
+        ]
+    return fields
 
 
 def write_instructions(path: str | os.PathLike[str], fields: dict[str, Any]) -> None:
@@ -166,6 +191,30 @@ def markdown(records: Sequence[Instructions]) -> str:
     return "\n".join([found, "", *_notes(records)]) + "\n"
 
 
+def _runtime(name: str, counts: Mapping[str, Sequence[Count]]) -> dict[str, str]:
+    return {"name": name, "version": next(iter(counts.values()))[0].runtime}
+
+
+def _boards(counts: Mapping[str, Sequence[Count]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "board": board,
+            "title": BOARDS[board].title,
+            "core": BOARDS[board].core,
+            "cache": asdict(BOARDS[board].cache),
+            "models": [_model(found, board) for found in of_board],
+        }
+        for board, of_board in counts.items()
+    ]
+
+
+def _with_times(boards: list[dict[str, Any]], first: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for board, of_first in zip(boards, first, strict=True):
+        for model, against in zip(board["models"], of_first["models"], strict=True):
+            model["times"] = model["instructions_million"] / against["instructions_million"]
+    return boards
+
+
 def _model(found: Count, board: str) -> dict[str, Any]:
     content = found.model.read_bytes()
     try:
@@ -192,6 +241,8 @@ def _model(found: Count, board: str) -> dict[str, Any]:
                 "worst_left_out": fitted.worst_left_out,
                 "says": described(fitted),
             }
+    if found.xnnpack is not None:
+        fields["xnnpack"] = found.xnnpack.to_dict()
     if found.functions:
         fields["functions_million"] = {entry.name: entry.instructions / 1e6 for entry in found.functions[:20]}
     return fields
@@ -205,13 +256,28 @@ def _check(fields: Any, path: str | os.PathLike[str]) -> Instructions:
             "write it with `python -m benchmarks instructions --record`"
         )
     _require(fields, _FIELDS, path, "")
+    counted = _counted(fields, path)
+    if not counted:
+        raise DataError(f"{path}: expected at least one model; got none; count again with --record")
+    others: list[Counted] = []
+    for block in fields.get("others", []):
+        _require(block, {"runtime": dict, "boards": list}, path, "others.")
+        others += _counted(block, path, {"times": float})
+    return Instructions(Path(path), fields, tuple(counted), tuple(others))
+
+
+def _counted(block: Mapping[str, Any], path: Any, more: Mapping[str, type] | None = None) -> list[Counted]:
+    """Return the entries of one runtime's boards, checked; ``more`` are fields that its models must have too."""
+    _require(block["runtime"], {"name": str, "version": str}, path, "runtime.")
     counted = []
-    for board in fields["boards"]:
+    for board in block["boards"]:
         _require(board, _OF_BOARD, path, "boards.")
         for model in board["models"]:
-            _require(model, _OF_MODEL, path, f"{board['board']}.")
+            _require(model, {**_OF_MODEL, **(more or {})}, path, f"{board['board']}.")
             if "l2_misses" in model:
                 _require(model, {"l2_misses": int}, path, f"{board['board']}.")
+            if "xnnpack" in model:
+                _require(model["xnnpack"], _OF_XNNPACK, path, f"{board['board']}.xnnpack.")
             if "estimate" in model:
                 _require(model["estimate"], {"ms": (int, float), "says": str}, path, f"{board['board']}.estimate.")
             counted.append(
@@ -222,11 +288,12 @@ def _check(fields: Any, path: str | os.PathLike[str]) -> Instructions:
                     l2_misses=model.get("l2_misses"),
                     estimate_ms=model["estimate"]["ms"] if "estimate" in model else None,
                     estimate_says=model["estimate"]["says"] if "estimate" in model else None,
+                    runtime=f"{block['runtime']['name']} {block['runtime']['version']}",
+                    times=model.get("times", 1.0),
+                    xnnpack=model.get("xnnpack"),
                 )
             )
-    if not counted:
-        raise DataError(f"{path}: expected at least one model; got none; count again with --record")
-    return Instructions(Path(path), fields, tuple(counted))
+    return counted
 
 
 def _require(fields: Any, wanted: Mapping[str, type | tuple[type, ...]], path: Any, where: str) -> None:

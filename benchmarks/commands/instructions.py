@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks.arm.boards import BOARDS, SUITES
+from benchmarks.arm.runtimes import RUNTIME, RUNTIMES
 from edge.cli import OneLineCommand, command_line
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ def _note(text: str) -> None:
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--board", "boards", multiple=True, type=click.Choice(list(BOARDS)), help="One or more; default: all.")
 @click.option("--suite", type=click.Choice(list(SUITES)), default="bookworm", show_default=True, help="Debian suite.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)),
+    help=f"One or more; the others are held against the first.  [default: {RUNTIME}]",
+)  # fmt: skip
 @click.option("--cache", is_flag=True, help="Simulate the data caches too, and estimate a Pi 4's milliseconds.")
 @click.option("--functions", is_flag=True, help="Tell which kernels of the runtime spend the instructions.")
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the counts as JSON.")
@@ -33,6 +38,7 @@ def instructions(
     models: tuple[Path, ...],
     boards: tuple[str, ...],
     suite: str,
+    runtimes: tuple[str, ...],
     cache: bool,
     functions: bool,
     record: Path | None,
@@ -43,19 +49,32 @@ def instructions(
 
     Needs qemu-aarch64 and gcc; the first run makes an arm64 Debian of 80 MB in a cache folder.
     """
+    from benchmarks.arm import beside
     from benchmarks.arm import record as records
     from benchmarks.arm.count import count, emulator
     from benchmarks.arm.home import Home, default_folder, qemu_version
 
+    first, *further = dict.fromkeys(runtimes or [RUNTIME])
+    _need_wheels((first, *further), suite)
     place = Home(home or default_folder(), mirror, _note)
-    counts: dict[str, tuple[Count, ...]] = {}
-    for board in dict.fromkeys(boards or BOARDS):
-        counts[board] = count(emulator(place, suite, board), models, cache=cache, functions=functions)
-    found = records.record(counts, suite=suite, qemu=qemu_version(), command=command_line())
-    click.echo(records.table([records.of_fields(found)]), nl=False)
-    for board, of_board in counts.items():
-        for entry in of_board:
-            _show_functions(board, entry)
+    counts: dict[str, dict[str, tuple[Count, ...]]] = {}
+    for name in (first, *further):
+        counts[name] = {
+            board: count(emulator(place, suite, board, name), models, name, cache=cache, functions=functions)
+            for board in dict.fromkeys(boards or BOARDS)
+        }
+    found = records.record(
+        counts[first], suite=suite, qemu=qemu_version(), command=command_line(), runtime=first,
+        others={name: counts[name] for name in further},
+    )  # fmt: skip
+    read = records.of_fields(found)
+    click.echo(records.table([read]), nl=False)
+    for line in beside.said(read):
+        click.echo(line)
+    for name, of_runtime in counts.items():
+        for board, of_board in of_runtime.items():
+            for entry in of_board:
+                _show_functions(f"{board} with {name}", entry)
     if record is not None:
         records.write_instructions(record, found)
         _note(f"wrote {record}")
@@ -75,6 +94,15 @@ def references(out: Path) -> None:
 
     for path in write(out):
         click.echo(f"{path} ({path.stat().st_size:,} bytes)")
+
+
+def _need_wheels(runtimes: tuple[str, ...], suite: str) -> None:
+    for name in runtimes:
+        if suite not in RUNTIMES[name].suites:
+            raise click.UsageError(
+                f"expected --suite {' or '.join(RUNTIMES[name].suites)} with --runtime {name}; got {suite}; "
+                f"there is no wheel of it for Python {SUITES[suite].python}"
+            )
 
 
 def _show_functions(board: str, entry: Count) -> None:

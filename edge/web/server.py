@@ -19,7 +19,7 @@ from edge.web.view import LiveView
 
 MOST_CONNECTIONS = 64
 _IDLE_S = 15.0  # for a request to come, and for the next one
-_START_S, _END_S = 10.0, 5.0
+_START_S, _END_S = 30.0, 5.0  # a loaded board takes its time to import the web library
 
 
 class WebServer(Closing):

@@ -241,7 +241,8 @@ class Told(Emulator):
     """An emulator that tells a fixed story."""
 
     def run(self, words: Any, **options: Any) -> Ran:
-        repeats, *models = words[1:]
+        runtime, repeats, *models = words[1:]
+        assert runtime == "ai-edge-litert"
         lines = [json.dumps({"model": str(path), "runtime": "2.3.0"}) for path in models]
         costs = [9_000, *[100, 130, 110, 120, 125, 9_000] * len(models)]
         assert int(repeats) == 5

@@ -30,6 +30,7 @@ def planted(fault: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "tests.benchmarks.leaky_soak", fault)
 
 
+@pytest.mark.alone
 def test_a_short_soak_of_the_real_stream_is_flat_and_its_record_reads_back(tmp_path: Path) -> None:
     words = ["soak", "--frames", "600", "--slow-frames", "60", "--slow-pause-ms", "15"]
     result = CliRunner().invoke(main, [*words, "--record", str(tmp_path / "soak.json")])
@@ -59,6 +60,7 @@ def test_a_child_that_dies_is_one_line_and_no_record() -> None:
         soak(SHORT, ["soak"], child=planted("die"))
 
 
+@pytest.mark.alone
 def test_a_terminated_soak_ends_its_child_and_leaves_nothing(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "benchmarks", "soak", "--frames", "1000000", "--record", str(tmp_path / "soak.json")]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

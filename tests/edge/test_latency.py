@@ -186,6 +186,7 @@ class Waits:
         return np.zeros((1, 7), np.uint8)
 
 
+@pytest.mark.alone
 def test_a_built_in_delay_is_measured_within_5_percent(int8_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Held against the wait that came to pass: a busy machine makes it longer."""
     monkeypatch.setattr("edge.interpreter.find_runtime", lambda: (Waits, {"name": "waits", "version": "1"}))
