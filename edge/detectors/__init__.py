@@ -23,7 +23,7 @@ from edge.detectors.blazeface import (
 )
 from edge.detectors.core import DETECTION_SIDE_PX, MIN_SCORE, MIN_SIDE_PX, Detection, Detector, Point, check_sha256
 from edge.detectors.core import read_network as _read_network
-from edge.detectors.haar import HAAR_NAME, Haar, from_haar
+from edge.detectors.haar import HAAR_NAME, Haar, HaarSettings, from_haar
 from edge.detectors.yunet import YUNET_FETCH, YUNET_FILE, YUNET_NAME, YUNET_SHA256, YuNet
 from edge.files import cache_dir
 from edge.flatbuffer import IDENTIFIER
@@ -43,6 +43,7 @@ __all__ = [
     "Detector",
     "DetectorName",
     "Haar",
+    "HaarSettings",
     "Point",
     "YuNet",
     "from_blazeface",

@@ -21,6 +21,7 @@ from edge.detectors import (
     load_detector,
 )
 from edge.detectors.core import large_enough
+from edge.detectors.haar import stretched
 from edge.errors import DetectorError
 from edge.files import sha256_of
 from edge.images import read_image
@@ -81,6 +82,21 @@ def test_haar_finds_the_frontal_faces_and_nothing_else_in_yunets_convention(
     name: str, pictures: dict[str, np.ndarray]
 ) -> None:
     check(Haar(), pictures[name], FACES[name], 0.55)
+
+
+def test_haar_finds_a_face_in_the_dark_where_its_grey_levels_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    dark = (data.astronaut() * 0.1).astype(np.uint8)
+    check(Haar(), dark, FACES["astronaut"], 0.55)
+    monkeypatch.setattr("edge.detectors.haar.stretched", lambda grey: grey)
+    assert Haar().detect(dark) == ()
+
+
+def test_grey_levels_are_spread_between_their_outer_percentiles() -> None:
+    grey = np.repeat(np.array([0, 100, 140, 200, 255], np.uint8), [5, 245, 500, 245, 5]).reshape(10, 100)
+    assert np.unique(stretched(grey)).tolist() == [0, 102, 255]  # 140: 40 / 100 of 255; 0 and 255 are cut off
+    even = np.repeat(np.array([100, 104], np.uint8), 500).reshape(10, 100)
+    assert np.unique(stretched(even)).tolist() == [0, 64]  # 4 / 16 of 255, not all of it
+    assert np.unique(stretched(np.full((3, 5), 200, np.uint8))).tolist() == [0]
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])

@@ -1,0 +1,58 @@
+"""`python -m benchmarks detectors`: settings of the Haar cascade on made scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.__main__ import main
+from benchmarks.runtime.detectors import SETTINGS, matched, scenes
+from benchmarks.runtime.page import markdown, read_runtime
+from benchmarks.runtime.record import read
+from edge.detectors import Detection, HaarSettings
+
+
+def test_a_detection_counts_for_one_face_only() -> None:
+    face, elsewhere = (0.0, 0.0, 10.0, 10.0), (50.0, 50.0, 60.0, 60.0)
+    near = Detection((0.0, 3.0, 10.0, 13.0), 0.9)  # shares 70 of 130 pixels: 0.54
+    assert matched([face, face, elsewhere], [near]).tolist() == [True, False, False]
+    assert matched([face], [Detection((0.0, 5.0, 10.0, 15.0), 0.9)]).tolist() == [False]  # 50 of 150: 0.33
+    assert matched([face], []).tolist() == [False]
+
+
+def test_scenes_are_the_same_each_time_and_every_second_one_is_dark() -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8)
+    made, again = scenes(faces, 4), scenes(faces, 4)
+    assert all(np.array_equal(a.picture, b.picture) and a.boxes == b.boxes for a, b in zip(made, again, strict=True))
+    light = [scene.picture.mean() for scene in made]
+    assert max(light[1::2]) < 60 < min(light[::2])
+    for scene in made:
+        assert scene.picture.shape == (480, 640, 3) and scene.boxes
+        assert all(0 <= box[0] < box[2] <= 640 and 0 <= box[1] < box[3] <= 480 for box in scene.boxes)
+
+
+def test_the_command_writes_a_record_that_the_page_shows(tmp_path: Path) -> None:
+    record = tmp_path / "detectors.json"
+    words = ["detectors", "--dataset", "synthetic", "--part", "test", "--scenes", "2", "--record", str(record)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    found = read(record)
+    assert SETTINGS[0] == HaarSettings() and len(found["settings"]) == len(SETTINGS)
+    first = found["settings"][0]
+    assert (first["more_points"], first["times"]["median"]) == (0, 1)  # against itself
+    assert 0 <= first["found"] <= 1 and found["scenes"] == 2 and found["faces"] <= 10
+    page = markdown(read_runtime([record]))
+    assert f"| 1.2 | 3 | 30 | stretched | {100 * first['found']:.1f} %" in page
+
+
+def test_a_part_that_is_not_there_is_refused() -> None:
+    result = CliRunner().invoke(main, ["detectors", "--dataset", "synthetic", "--part", "nowhere"])
+    assert result.exit_code == 1 and "got nowhere; choose with --part" in result.output
+
+
+@pytest.mark.parametrize("count", ["0", "1"])
+def test_fewer_than_two_scenes_are_refused(count: str) -> None:
+    assert CliRunner().invoke(main, ["detectors", "--scenes", count]).exit_code == 2
