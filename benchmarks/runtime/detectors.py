@@ -31,6 +31,7 @@ SETTINGS = (
     HaarSettings(),
     HaarSettings(1.1, 5, 30, "equalized"),
     HaarSettings(1.1, 5, 30, "stretched"),
+    HaarSettings(1.15, 4, 30, "stretched"),
     HaarSettings(1.2, 3, 30, "equalized"),
     HaarSettings(1.1, 5, 50, "equalized"),
 )
@@ -78,11 +79,16 @@ def compare(made: Sequence[Scene], command: Sequence[str], about: str, tick: Tic
     """Return the record of what each of `SETTINGS` finds in the scenes.
 
     Args:
-        made: the scenes.
+        made: the scenes, in the order of `scenes`.
         command: words of the command.
         about: the data set and part that the faces are from.
         tick: called with (scenes done, scenes in all).
+
+    Raises:
+        ValueError: fewer than two scenes, of which one is dark.
     """
+    if len(made) < 2:
+        raise ValueError(f"expected 2 or more scenes; got {len(made)}")
     found: list[list[tuple[Detection, ...]]] = [[()] * len(made) for _ in SETTINGS]
 
     def looker(place: int) -> Any:
@@ -104,7 +110,7 @@ def compare(made: Sequence[Scene], command: Sequence[str], about: str, tick: Tic
         rows.append(asdict(settings) | {
             "found": float(hits[place].mean()),
             "found_ci95": list(bootstrap_interval(hits[place], _SEED)),
-            "found_dark": float(np.concatenate(matches[place][1::2]).mean()) if len(made) > 1 else None,
+            "found_dark": float(np.concatenate(matches[place][1::2]).mean()),
             "false_per_scene": float(false.mean()),
             "false_ci95": list(bootstrap_interval(false, _SEED)),
             "scene_ms": percentiles(times[:, place].tolist()),

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
-from benchmarks.runtime.detectors import SETTINGS, matched, scenes
+from benchmarks.runtime.detectors import SETTINGS, compare, matched, scenes
 from benchmarks.runtime.page import markdown, read_runtime
 from benchmarks.runtime.record import read
 from edge.detectors import Detection, HaarSettings
+from edge.errors import DataError
+from edge.sources.devices import drawn_face
+from tests.train.conftest import write_csv
+
+
+@pytest.fixture
+def three_faces(tmp_path: Path) -> Path:
+    """A fer2013.csv with one drawn face in each part."""
+    face = cv2.cvtColor(drawn_face(48), cv2.COLOR_RGB2GRAY)
+    parts = ("Training", "PublicTest", "PrivateTest")
+    return write_csv(tmp_path / "fer2013.csv", [(3, " ".join(map(str, face.ravel())), part) for part in parts])
 
 
 def test_a_detection_counts_for_one_face_only() -> None:
@@ -34,9 +47,9 @@ def test_scenes_are_the_same_each_time_and_every_second_one_is_dark() -> None:
         assert all(0 <= box[0] < box[2] <= 640 and 0 <= box[1] < box[3] <= 480 for box in scene.boxes)
 
 
-def test_the_command_writes_a_record_that_the_page_shows(tmp_path: Path) -> None:
+def test_the_command_writes_a_record_that_the_page_shows(tmp_path: Path, three_faces: Path) -> None:
     record = tmp_path / "detectors.json"
-    words = ["detectors", "--dataset", "synthetic", "--part", "test", "--scenes", "2", "--record", str(record)]
+    words = ["detectors", "--data", str(three_faces), "--scenes", "2", "--record", str(record)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     found = read(record)
@@ -48,11 +61,18 @@ def test_the_command_writes_a_record_that_the_page_shows(tmp_path: Path) -> None
     assert f"| 1.2 | 3 | 30 | stretched | {100 * first['found']:.1f} %" in page
 
 
-def test_a_part_that_is_not_there_is_refused() -> None:
-    result = CliRunner().invoke(main, ["detectors", "--dataset", "synthetic", "--part", "nowhere"])
+def test_a_part_that_is_not_there_is_refused(three_faces: Path) -> None:
+    result = CliRunner().invoke(main, ["detectors", "--data", str(three_faces), "--part", "nowhere"])
     assert result.exit_code == 1 and "got nowhere; choose with --part" in result.output
 
 
-@pytest.mark.parametrize("count", ["0", "1"])
-def test_fewer_than_two_scenes_are_refused(count: str) -> None:
-    assert CliRunner().invoke(main, ["detectors", "--scenes", count]).exit_code == 2
+def test_fewer_than_two_scenes_are_refused() -> None:
+    assert CliRunner().invoke(main, ["detectors", "--scenes", "1"]).exit_code == 2
+    with pytest.raises(ValueError, match="expected 2 or more scenes; got 0"):
+        compare([], ["detectors"], "nothing")
+
+
+def test_missing_photographs_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(DataError, match="expected scikit-image, which brings the photographs"):
+        scenes(np.zeros((1, 48, 48), np.uint8), 2)
