@@ -142,8 +142,8 @@ def _scene(
     """Return a scene: the ground's middle, cut to the frame, and on it faces that do not touch each other."""
     scale = max(_WIDTH / ground.shape[1], _HEIGHT / ground.shape[0]) * random.uniform(1, 1.6)
     large = cv2.resize(ground, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-    top, left = (large.shape[0] - _HEIGHT) // 2, (large.shape[1] - _WIDTH) // 2
-    canvas = large[top : top + _HEIGHT, left : left + _WIDTH].reshape(_HEIGHT, _WIDTH, -1).astype(np.float32)
+    row, column = (large.shape[0] - _HEIGHT) // 2, (large.shape[1] - _WIDTH) // 2
+    canvas = large[row : row + _HEIGHT, column : column + _WIDTH].reshape(_HEIGHT, _WIDTH, -1).astype(np.float32)
     canvas = np.repeat(canvas, 3, axis=2) if canvas.shape[2] == 1 else canvas
     boxes: list[Box] = []
     for _ in range(_FACES):
@@ -154,7 +154,8 @@ def _scene(
             around = (x - pad, y - pad, x + side + pad, y + side + pad)
             if all(iou(around, other) == 0 for other in boxes):
                 _paste(random, canvas, faces[random.integers(len(faces))], around)
-                boxes.append(tuple(start + share * side for start, share in zip((x, y, x, y), _BOX, strict=True)))
+                left, top, right, bottom = (side * share for share in _BOX)
+                boxes.append((x + left, y + top, x + right, y + bottom))
                 break
     light = canvas * (_DARKEN if dark else 1) + random.normal(0, _NOISE, canvas.shape)
     return Scene(np.clip(light, 0, 255).astype(np.uint8), tuple(boxes))

@@ -48,6 +48,9 @@ FIELDS: Mapping[str, _Fields] = {
     "detectors": {
         "about": str, "scenes": int, "faces": int, "frame.width": int, "frame.height": int, "settings[].contrast": str,
         "settings[].found": _NUMBER, "settings[].false_per_scene": _NUMBER, "settings[].scene_ms.p50": _NUMBER,
+        "settings[].found_ci95": list, "settings[].found_dark": _NUMBER, "settings[].false_ci95": list,
+        "settings[].more_points": _NUMBER, "settings[].more_ci95": list, "settings[].times.median": _NUMBER,
+        "settings[].times.ci95": list,
     },
     "fuzz": {
         "seed": int, "pictures.outcomes": dict, "pictures.wrong": list, "models.outcomes": dict, "models.wrong": list,

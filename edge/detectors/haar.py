@@ -5,6 +5,7 @@ Source: Viola & Jones 2001; Lienhart's cascade in OpenCV's wheel.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +55,18 @@ class HaarSettings:
     min_neighbours: int = 3
     min_side_px: int = 30
     contrast: Literal["stretched", "equalized"] = "stretched"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 1 < self.scale_factor < math.inf:
+            raise ValueError(f"expected scale_factor above 1; got {self.scale_factor}")
+        if self.min_neighbours < 0 or self.min_side_px < 1:
+            raise ValueError(
+                f"expected min_neighbours 0 or more and min_side_px 1 or more; got {self.min_neighbours} and "
+                f"{self.min_side_px}"
+            )
+        if self.contrast not in ("stretched", "equalized"):
+            raise ValueError(f"expected contrast stretched or equalized; got {self.contrast!r}")
 
 
 class Haar:
@@ -115,7 +128,7 @@ def stretched(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     The cascade divides each square by its own deviation, so a linear map changes little of what it sees in an
     ordinary picture; but OpenCV passes over squares of less than 10 levels' deviation, which in the dark are faces.
     """
-    counts = np.cumsum(cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel())
+    counts = np.cumsum(cv2.calcHist([grey], [0], None, [256], [0, 256]), dtype=np.float64)
     low, high = (int(np.searchsorted(counts, share * counts[-1])) for share in (_DARKEST, _BRIGHTEST))
     levels = (np.arange(256) - low) * (255 / max(high - low, _LEAST_SPAN))
     return cv2.LUT(grey, np.clip(np.rint(levels), 0, 255).astype(np.uint8)).astype(np.uint8, copy=False)
