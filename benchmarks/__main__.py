@@ -12,6 +12,7 @@ python -m benchmarks compare old.json new.json --fail-above 5
 python -m benchmarks soak --frames 100000 --record soak.json
 python -m benchmarks footprint --record footprint.json
 python -m benchmarks faces --record faces.json
+python -m benchmarks detectors --data fer2013.csv --record detectors.json
 python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md
 python -m benchmarks runs benchmarks/results/training/runs --page docs/training-log.md
 python -m benchmarks demo
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks.commands.compare import compare
+from benchmarks.commands.detectors import detectors
 from benchmarks.commands.faces import faces
 from benchmarks.commands.footprint import footprint
 from benchmarks.commands.instructions import instructions, references
@@ -84,7 +86,7 @@ def demo(out: Path) -> None:
 
 
 for _command in (
-    compare, costs, faces, footprint, instructions, pareto, peers, references, runs, runtime, soak, tradeoff,
+    compare, costs, detectors, faces, footprint, instructions, pareto, peers, references, runs, runtime, soak, tradeoff,
 ):  # fmt: skip
     main.add_command(_command)
 

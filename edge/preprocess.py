@@ -45,11 +45,8 @@ def fit(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np
         raise ValueError(f"expected a positive size; got {height} x {width}")
     if image.shape[:2] != (height, width):
         shrinks = height * width < image.shape[0] * image.shape[1]
-        image = cv2.resize(
-            np.ascontiguousarray(image),
-            (width, height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        ).astype(np.uint8, copy=False)
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        image = cv2.resize(image, (width, height), interpolation=interpolation).astype(np.uint8, copy=False)
     if image.ndim == 2:
         image = np.repeat(image[:, :, np.newaxis], 3, axis=2)
     return np.ascontiguousarray(image)

@@ -256,7 +256,7 @@ class Stream:
 
     def _named(self, row: npt.NDArray[Any]) -> Mapping[str, float]:
         names = self.recognizer.classifier.labels
-        return MappingProxyType({name: float(p) for name, p in zip(names, row, strict=True)})
+        return MappingProxyType(dict(zip(names, row.tolist(), strict=True)))
 
     def _forget(self, time_s: float, events: list[Event]) -> None:
         """Drop the memories of faces that have left."""

@@ -1,7 +1,7 @@
 """Records of runtime studies (schema 1): written whole, read back through a check of the fields that the page shows.
 
-`fer-edge benchmark` writes pipeline and startup, `python -m benchmarks` soak, footprint and faces, and
-`python -m tests.edge.fuzz` fuzz.
+`fer-edge benchmark` writes pipeline and startup, `python -m benchmarks` soak, footprint, faces and
+detectors, and `python -m tests.edge.fuzz` fuzz.
 """
 
 from __future__ import annotations
@@ -44,6 +44,13 @@ FIELDS: Mapping[str, _Fields] = {
     },
     "faces": {
         "tools[].name": str, "tools[].status": str, "pictures": list, "rounds": int, "ratios": list, "compared": list,
+    },
+    "detectors": {
+        "about": str, "scenes": int, "faces": int, "frame.width": int, "frame.height": int, "settings[].contrast": str,
+        "settings[].found": _NUMBER, "settings[].false_per_scene": _NUMBER, "settings[].scene_ms.p50": _NUMBER,
+        "settings[].found_ci95": list, "settings[].found_dark": _NUMBER, "settings[].false_ci95": list,
+        "settings[].more_points": _NUMBER, "settings[].more_ci95": list, "settings[].times.median": _NUMBER,
+        "settings[].times.ci95": list,
     },
     "fuzz": {
         "seed": int, "pictures.outcomes": dict, "pictures.wrong": list, "models.outcomes": dict, "models.wrong": list,

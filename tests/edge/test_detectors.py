@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,11 +17,13 @@ from edge.detectors import (
     Detection,
     Detector,
     Haar,
+    HaarSettings,
     YuNet,
     from_haar,
     load_detector,
 )
 from edge.detectors.core import large_enough
+from edge.detectors.haar import stretched
 from edge.errors import DetectorError
 from edge.files import sha256_of
 from edge.images import read_image
@@ -81,6 +84,41 @@ def test_haar_finds_the_frontal_faces_and_nothing_else_in_yunets_convention(
     name: str, pictures: dict[str, np.ndarray]
 ) -> None:
     check(Haar(), pictures[name], FACES[name], 0.55)
+
+
+def test_haar_finds_a_face_in_the_dark_where_its_grey_levels_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    dark = (data.astronaut() * 0.1).astype(np.uint8)
+    check(Haar(), dark, FACES["astronaut"], 0.55)
+    monkeypatch.setattr("edge.detectors.haar.stretched", lambda grey: grey)
+    assert Haar().detect(dark) == ()
+
+
+def test_grey_levels_are_spread_between_their_outer_percentiles() -> None:
+    grey = np.repeat(np.array([0, 100, 140, 200, 255], np.uint8), [5, 245, 500, 245, 5]).reshape(10, 100)
+    assert np.unique(stretched(grey)).tolist() == [0, 102, 255]  # 140: 40 / 100 of 255; 0 and 255 are cut off
+    even = np.repeat(np.array([100, 104], np.uint8), 500).reshape(10, 100)
+    assert np.unique(stretched(even)).tolist() == [0, 64]  # 4 / 16 of 255, not all of it
+    assert np.unique(stretched(np.full((3, 5), 200, np.uint8))).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scale_factor": 1.0}, "expected scale_factor above 1; got 1.0"),
+        ({"scale_factor": float("nan")}, "expected scale_factor above 1; got nan"),
+        ({"min_neighbours": -1}, "got -1 and 30"),
+        ({"min_side_px": 0}, "got 3 and 0"),
+        ({"contrast": "bright"}, "expected contrast stretched or equalized; got 'bright'"),
+    ],
+)
+def test_settings_of_the_cascade_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        HaarSettings(**wrong)
+
+
+def test_the_cascade_keeps_to_its_settings() -> None:
+    assert len(Haar(settings=HaarSettings(contrast="equalized")).detect(data.astronaut())) == 1
+    assert Haar(settings=HaarSettings(min_side_px=200)).detect(data.astronaut()) == ()  # its face is 110 pixels large
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])

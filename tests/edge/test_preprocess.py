@@ -31,6 +31,14 @@ def test_growing_interpolates_and_the_same_size_changes_nothing() -> None:
     assert row.tolist() == [0, 25, 75, 100]
 
 
+@pytest.mark.parametrize("part", [np.s_[10:50, 5:65], np.s_[::2, ::3], np.s_[::-1, ::-1], np.s_[:, :, ::-1]])
+@pytest.mark.parametrize("size", [(9, 11), (30, 30), (200, 190)])
+def test_a_part_of_a_picture_is_resampled_as_its_copy_is(part: tuple[slice, ...], size: tuple[int, int]) -> None:
+    view = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)[part]
+    assert not view.flags.c_contiguous
+    assert np.array_equal(fit(view, *size), fit(view.copy(), *size))
+
+
 def test_grey_is_repeated_into_three_channels_not_renamed() -> None:
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
     colour = fit(grey, 3, 4)
