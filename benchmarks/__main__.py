@@ -13,6 +13,8 @@ python -m benchmarks footprint --record footprint.json
 python -m benchmarks faces --record faces.json
 python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md
 python -m benchmarks runs benchmarks/results/training/runs --page docs/training-log.md
+python -m benchmarks robustness --model float32.tflite --model int8.tflite --data private.npz --record robustness.json
+python -m benchmarks distorted benchmarks/results/robustness --page docs/robustness.md
 python -m benchmarks demo
 """
 
@@ -31,6 +33,7 @@ from benchmarks.commands.footprint import footprint
 from benchmarks.commands.instructions import instructions
 from benchmarks.commands.pages import costs, runs, runtime
 from benchmarks.commands.peers import peers
+from benchmarks.commands.robustness import distorted, robustness
 from benchmarks.commands.soak import soak
 from benchmarks.commands.tradeoff import pareto, tradeoff
 from edge.cli import OneLineGroup
@@ -82,7 +85,9 @@ def demo(out: Path) -> None:
     run(out)
 
 
-for _command in (compare, costs, faces, footprint, instructions, pareto, peers, runs, runtime, soak, tradeoff):
+for _command in (
+    compare, costs, distorted, faces, footprint, instructions, pareto, peers, robustness, runs, runtime, soak, tradeoff,
+):  # fmt: skip
     main.add_command(_command)
 
 

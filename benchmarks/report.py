@@ -147,10 +147,10 @@ def settle_page(page: Path, text: str, wanted: str, check: bool, command: str) -
 
 def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(_markdown_cell(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(markdown_cell(cell) for cell in line)} |" for line in lines)
 
 
-def _markdown_cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
     """Return a cell that does not end its column."""
     return _markdown_text(text.replace("|", "/"))
 

@@ -1,0 +1,179 @@
+"""What is done to the faces of a pack: one list of conditions with their strengths, the same for every model.
+
+A face is distorted in its own pixels, before it is brought into a model's size. Strengths are those of severity 3, and 5
+where there are two, of the corruptions published for pictures of 64 pixels, the nearest to FER2013's 48; pixels count
+as they are, so they mean less on larger pictures. Results are rounded to the nearest whole value and never leave 0..255.
+
+Source: Hendrycks & Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
+and its Tiny-ImageNet-C (blur, noise, brightness, contrast, JPEG); Greco et al. 2023, "Benchmarking deep networks for
+facial emotion recognition in the wild" (the same on FER, brightness both ways). Rotation, halves and resolution are
+ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import DataError
+from edge.preprocess import fit
+
+GREY = 128  # what hides half a face
+LEVELS = 255
+SMALL_PX = 24
+Image = npt.NDArray[np.uint8]  # (h, w) grey or (h, w, 3) RGB
+Distort = Callable[[Image, np.random.Generator], Image]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way in which all faces are distorted.
+
+    Attributes:
+        name: a word, unique.
+        kind: what the strengths of one distortion have in common; "none" for the faces as they are.
+        text: what is done, for readers.
+        strength: a number in `unit`; None: there is none.
+        unit: of the strength.
+        distort: the distortion of one face.
+    """
+
+    name: str
+    kind: str
+    text: str
+    strength: float | None
+    unit: str | None
+    distort: Distort
+
+
+def distorted(images: Sequence[Image] | Image, condition: Condition, seed: int) -> Iterator[Image]:
+    """Yield each face of a pack distorted, of the same shape.
+
+    Args:
+        images: (n, h, w) grey or (n, h, w, 3) RGB, uint8.
+        condition: what is done.
+        seed: of what is drawn by chance; the same seed gives the same pictures, whatever else was drawn before.
+    """
+    generator = np.random.default_rng([seed, *condition.name.encode()])
+    for image in images:
+        yield condition.distort(image, generator)
+
+
+def check_size(images: Image, file: str) -> None:
+    """Raise DataError where the faces of a pack are no larger than what `resolution` reduces them to."""
+    rows, columns = images.shape[1:3]
+    if min(rows, columns) <= SMALL_PX:
+        raise DataError(
+            f"{file}: expected faces of more than {SMALL_PX} pixels a side, to be reduced to that; got {rows} x "
+            f"{columns}; pack them in their own size"
+        )
+
+
+def unchanged(image: Image, _: np.random.Generator) -> Image:
+    """Return the face as it is."""
+    return image
+
+
+def blur(image: Image, _: np.random.Generator, sigma_px: float) -> Image:
+    """Return the face under a Gaussian of `sigma_px` pixels, the border repeated."""
+    return _rounded(
+        cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE).astype(np.float64)
+    )
+
+
+def noise(image: Image, generator: np.random.Generator, deviation: float) -> Image:
+    """Return the face with Gaussian noise, drawn for each value; `deviation` is a share of the full range."""
+    return _rounded(image + generator.normal(0.0, deviation * LEVELS, image.shape))
+
+
+def brightness(image: Image, _: np.random.Generator, change: float) -> Image:
+    """Return the face with `change`, a share of the full range, added to each pixel's value V of HSV.
+
+    V is the largest of a pixel's values; hue and saturation stay, so its values are scaled together. Black becomes grey.
+    """
+    values = image.astype(np.float64)
+    value = values if image.ndim == 2 else values.max(axis=2, keepdims=True)
+    wanted = np.clip(value + change * LEVELS, 0, LEVELS)
+    return _rounded(np.where(value > 0, values * wanted / np.maximum(value, 1), wanted))
+
+
+def contrast(image: Image, _: np.random.Generator, factor: float) -> Image:
+    """Return the face with the distance of each value from the mean of its channel multiplied by `factor`."""
+    mean = image.mean(axis=(0, 1), keepdims=True)
+    return _rounded((image - mean) * factor + mean)
+
+
+def jpeg(image: Image, _: np.random.Generator, quality: int) -> Image:
+    """Return the face after JPEG of a quality of 1..100, written and read by OpenCV; RGB with halved colours."""
+    grey = image.ndim == 2
+    done, coded = cv2.imencode(".jpg", image if grey else image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) if done else None
+    if decoded is None:
+        raise ValueError(f"expected a picture that OpenCV writes as JPEG; got shape {image.shape}; update OpenCV")
+    return np.ascontiguousarray(decoded if grey else decoded[..., ::-1], np.uint8)
+
+
+def rotation(image: Image, _: np.random.Generator, clockwise_deg: float) -> Image:
+    """Return the face turned about its centre, clockwise as it is looked at; linear, the border repeated."""
+    rows, columns = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(((columns - 1) / 2, (rows - 1) / 2), -clockwise_deg, 1.0)
+    turned = cv2.warpAffine(
+        image.astype(np.float32), turn, (columns, rows), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return _rounded(turned.astype(np.float64))
+
+
+def occlusion(image: Image, _: np.random.Generator, half: str) -> Image:
+    """Return the face with a half of the picture grey: left, right, upper or lower as it is looked at.
+
+    Where the side is odd, the middle row or column stays.
+    """
+    rows, columns = image.shape[0] // 2, image.shape[1] // 2
+    covered = image.copy()
+    place = {
+        "left": np.s_[:, :columns],
+        "right": np.s_[:, image.shape[1] - columns :],
+        "upper": np.s_[:rows],
+        "lower": np.s_[image.shape[0] - rows :],
+    }[half]
+    covered[place] = GREY
+    return covered
+
+
+def resolution(image: Image, _: np.random.Generator, side_px: int) -> Image:
+    """Return the face reduced to `side_px` pixels a side and enlarged again, by the runtime's own resampling."""
+    back = fit(fit(image, side_px, side_px), *image.shape[:2])
+    return back[..., 0] if image.ndim == 2 else back
+
+
+def _rounded(values: npt.NDArray[np.float64]) -> Image:
+    return np.clip(np.rint(values), 0, LEVELS).astype(np.uint8)
+
+
+_OF_RANGE, _PX = "share of the full range", "px"
+_HALVES = ("left", "right", "upper", "lower")
+CLEAN = Condition("none", "none", "faces as they are", None, None, unchanged)
+CONDITIONS: tuple[Condition, ...] = (
+    CLEAN,
+    *(Condition(f"blur-{sigma:g}", "blur", f"Gaussian blur, σ = {sigma:g} px", sigma, _PX,
+                partial(blur, sigma_px=sigma)) for sigma in (1.0, 1.5)),
+    *(Condition(f"noise-{deviation:g}", "noise", f"Gaussian noise, σ = {deviation:g} of the full range", deviation,
+                _OF_RANGE, partial(noise, deviation=deviation)) for deviation in (0.12, 0.18)),
+    *(Condition(f"{word}-0.3", "brightness", f"{word}: {change:+g} of the full range".replace("-", "−"), change,
+                _OF_RANGE, partial(brightness, change=change)) for word, change in (("darker", -0.3), ("brighter", 0.3))),
+    Condition("contrast-0.2", "contrast", "contrast × 0.2", 0.2, "factor", partial(contrast, factor=0.2)),
+    *(Condition(f"jpeg-{quality}", "jpeg", f"JPEG of quality {quality}", quality, "quality 1..100",
+                partial(jpeg, quality=quality)) for quality in (50, 25)),
+    *(Condition(f"rotation{angle:+d}", "rotation", f"turned {abs(angle)}° {way}", angle, "degrees clockwise",
+                partial(rotation, clockwise_deg=angle)) for angle, way in ((-15, "anticlockwise"), (15, "clockwise"))),
+    *(Condition(f"occlusion-{half}", "occlusion", f"{half} half grey", 0.5, "share of the picture",
+                partial(occlusion, half=half)) for half in _HALVES),
+    Condition(f"resolution-{SMALL_PX}", "resolution", f"reduced to {SMALL_PX} px and enlarged again", SMALL_PX, _PX,
+              partial(resolution, side_px=SMALL_PX)),
+)  # fmt: skip
+"""Faces as they are first, then every distortion."""
