@@ -30,7 +30,7 @@ _COMMAND = "python -m benchmarks distorted RECORDS --page"
 def robustness(
     models: tuple[Path, ...], data: str, threads: int, seed: int, record: Path | None, page: Path | None
 ) -> None:
-    """Blur, noise, light, JPEG, rotation, occlusion and resolution: accuracy and confidence of models on the same faces.
+    """Measure models on faces under blur, noise, other light, JPEG, rotation, occlusion and low resolution.
 
     Each face is one inference, by the code of `fer-edge benchmark accuracy`. Every set of distorted faces is made once
     from the seed, its hash is in the record, and all models see it; differences are paired, face by face.
@@ -58,7 +58,7 @@ def robustness(
 @click.option("--page", type=_FILE, help="Markdown file whose block to rewrite; pictures go beside it.")
 @click.option("--check", is_flag=True, help="With --page: change nothing, fail if the block is out of date.")
 def distorted(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
-    """Print the tables of robustness RECORDS (JSON files or folders of them) as Markdown; without records it says so."""
+    """Print the tables of robustness RECORDS (JSON files or folders of them) as Markdown; without any, that."""
     if check and page is None:
         raise click.UsageError("--check needs --page FILE")
     from benchmarks.evidence import record_files
@@ -85,24 +85,27 @@ def _settle(records: Sequence[dict[str, Any]], page: Path | None, check: bool) -
 
 def _lines(result: dict[str, Any]) -> list[str]:
     """Return what a terminal shows: a block for each model, a line for each condition."""
+    from benchmarks.robustness.page import MEAN
+
     data = result["data"]
+    width = max(len(text) for text in (*(each["text"] for each in result["conditions"]), MEAN))
     lines = [f"{data['name']} {data['part']}, {data['samples']:,} faces, seed {result['seed']}; differences in points"]
     for model in result["models"]:
         lines.append(f"{model['name']} ({model['recipe']}, {model['size_bytes']:,} bytes), {model['file']}")
-        lines.append(f"  {'condition':<38} {'accuracy':>8} {'95 % interval':>18} {'lost':>7} {'drop':>7}  "
+        lines.append(f"  {'condition':<{width}} {'accuracy':>8} {'95 % interval':>18} {'lost':>7} {'drop':>7}  "
                      f"{'macro-F1':>8} {'ECE':>6} {'certain':>7}")  # fmt: skip
         for condition in result["conditions"]:
             found = model["results"][condition["name"]]
             low, high = found["accuracy_ci95"]
             lines.append(
-                f"  {condition['text']:<38} {found['accuracy']:>8.2%} {f'{low:.2%} to {high:.2%}':>18} "
+                f"  {condition['text']:<{width}} {found['accuracy']:>8.2%} {f'{low:.2%} to {high:.2%}':>18} "
                 f"{_points(found.get('lost'))} {_points(found.get('drop'))}  {found['macro_f1']:>8.4f} "
                 f"{found['calibration']['ece']:>6.4f} {found['certain']['coverage']:>7.1%}"
             )
         mean = model["mean_over_kinds"]
         low, high = mean["accuracy_ci95"]
         lines.append(
-            f"  {'mean over the kinds':<38} {mean['accuracy']:>8.2%} {f'{low:.2%} to {high:.2%}':>18} "
+            f"  {MEAN:<{width}} {mean['accuracy']:>8.2%} {f'{low:.2%} to {high:.2%}':>18} "
             f"{_points(None)} {_points(mean.get('drop'))}"
         )
     return lines

@@ -1,8 +1,8 @@
 """What is done to the faces of a pack: one list of conditions with their strengths, the same for every model.
 
-A face is distorted in its own pixels, before it is brought into a model's size. Strengths are those of severity 3, and 5
-where there are two, of the corruptions published for pictures of 64 pixels, the nearest to FER2013's 48; pixels count
-as they are, so they mean less on larger pictures. Results are rounded to the nearest whole value and never leave 0..255.
+A face is distorted in its own pixels, before it is brought into a model's size. Strengths are those of severity 3, and
+1 where there are two, of the corruptions published for pictures of 64 pixels, the nearest to FER2013's 48. A pixel is
+one of the pack's, so that a length means less on larger pictures. Results are rounded to whole values, 0..255.
 
 Source: Hendrycks & Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
 and its Tiny-ImageNet-C (blur, noise, brightness, contrast, JPEG); Greco et al. 2023, "Benchmarking deep networks for
@@ -94,7 +94,7 @@ def noise(image: Image, generator: np.random.Generator, deviation: float) -> Ima
 def brightness(image: Image, _: np.random.Generator, change: float) -> Image:
     """Return the face with `change`, a share of the full range, added to each pixel's value V of HSV.
 
-    V is the largest of a pixel's values; hue and saturation stay, so its values are scaled together. Black becomes grey.
+    V is the largest of a pixel's values; hue and saturation stay, so its values are scaled together; black turns grey.
     """
     values = image.astype(np.float64)
     value = values if image.ndim == 2 else values.max(axis=2, keepdims=True)
@@ -135,13 +135,13 @@ def occlusion(image: Image, _: np.random.Generator, half: str) -> Image:
     """
     rows, columns = image.shape[0] // 2, image.shape[1] // 2
     covered = image.copy()
-    place = {
-        "left": np.s_[:, :columns],
-        "right": np.s_[:, image.shape[1] - columns :],
-        "upper": np.s_[:rows],
-        "lower": np.s_[image.shape[0] - rows :],
-    }[half]
-    covered[place] = GREY
+    halves = {
+        "left": covered[:, :columns],
+        "right": covered[:, image.shape[1] - columns :],
+        "upper": covered[:rows],
+        "lower": covered[image.shape[0] - rows :],
+    }
+    halves[half][:] = GREY
     return covered
 
 
@@ -160,20 +160,21 @@ _HALVES = ("left", "right", "upper", "lower")
 CLEAN = Condition("none", "none", "faces as they are", None, None, unchanged)
 CONDITIONS: tuple[Condition, ...] = (
     CLEAN,
-    *(Condition(f"blur-{sigma:g}", "blur", f"Gaussian blur, σ = {sigma:g} px", sigma, _PX,
-                partial(blur, sigma_px=sigma)) for sigma in (1.0, 1.5)),
-    *(Condition(f"noise-{deviation:g}", "noise", f"Gaussian noise, σ = {deviation:g} of the full range", deviation,
-                _OF_RANGE, partial(noise, deviation=deviation)) for deviation in (0.12, 0.18)),
-    *(Condition(f"{word}-0.3", "brightness", f"{word}: {change:+g} of the full range".replace("-", "−"), change,
-                _OF_RANGE, partial(brightness, change=change)) for word, change in (("darker", -0.3), ("brighter", 0.3))),
+    *(Condition(f"blur-{sigma:g}", "blur", f"blur, σ = {sigma:g} px", sigma, _PX,
+                partial(blur, sigma_px=sigma)) for sigma in (0.5, 1.0)),
+    *(Condition(f"noise-{deviation:g}", "noise", f"noise, σ = {deviation:g} × {LEVELS}", deviation,
+                _OF_RANGE, partial(noise, deviation=deviation)) for deviation in (0.04, 0.12)),
+    *(Condition(f"{word}-0.3", "brightness", f"{word} by {abs(change):g} × {LEVELS}", change,
+                _OF_RANGE, partial(brightness, change=change))
+      for word, change in (("darker", -0.3), ("brighter", 0.3))),
     Condition("contrast-0.2", "contrast", "contrast × 0.2", 0.2, "factor", partial(contrast, factor=0.2)),
-    *(Condition(f"jpeg-{quality}", "jpeg", f"JPEG of quality {quality}", quality, "quality 1..100",
-                partial(jpeg, quality=quality)) for quality in (50, 25)),
-    *(Condition(f"rotation{angle:+d}", "rotation", f"turned {abs(angle)}° {way}", angle, "degrees clockwise",
+    *(Condition(f"jpeg-{quality}", "jpeg", f"JPEG, quality {quality}", quality, "quality 1..100",
+                partial(jpeg, quality=quality)) for quality in (65, 50)),
+    *(Condition(f"rotation{angle:+d}", "rotation", f"{abs(angle)}° {way}", angle, "degrees clockwise",
                 partial(rotation, clockwise_deg=angle)) for angle, way in ((-15, "anticlockwise"), (15, "clockwise"))),
     *(Condition(f"occlusion-{half}", "occlusion", f"{half} half grey", 0.5, "share of the picture",
                 partial(occlusion, half=half)) for half in _HALVES),
-    Condition(f"resolution-{SMALL_PX}", "resolution", f"reduced to {SMALL_PX} px and enlarged again", SMALL_PX, _PX,
+    Condition(f"resolution-{SMALL_PX}", "resolution", f"{SMALL_PX} px and back", SMALL_PX, _PX,
               partial(resolution, side_px=SMALL_PX)),
 )  # fmt: skip
 """Faces as they are first, then every distortion."""

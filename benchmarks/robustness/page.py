@@ -18,21 +18,22 @@ from edge.errors import DataError
 BEGIN, END = "<!-- robustness:begin -->", "<!-- robustness:end -->"
 NO_RECORD = "No record yet: no shipped model was measured on distorted faces.\n"
 MEAN = "mean over the kinds"
+_PLOT_NOTE = "Accuracy under each condition. Bars: 95 % intervals; dashed: the faces as they are."
 _NOTE = (
     "Accuracy with its 95 % bootstrap interval. Lost: accuracy on the faces as they are minus this one; drop: accuracy "
     "of the first model minus this one's; both in points on the same faces, a plus is a loss, with the paired 95 % "
-    "interval and McNemar's exact p. The mean counts each kind of distortion alike, the faces as they are left out; its "
-    "interval resamples faces, each with all that was done to it. Sixteen lines are sixteen chances to find a difference "
+    "interval and McNemar's exact p. The mean counts each kind of distortion alike, the faces as they are left out; "
+    "its interval resamples faces, each with all that was done to it. Many lines are many chances to find a difference "
     "that is none: one interval without 0 is a reason to look, not a finding."
 )
 _SURE_NOTE = (
     "ECE: expected calibration error in 15 bins, biased upwards: compare it along a line only. Certain: faces whose "
-    "highest probability is {below:.0%} or more, so that the runtime's answer to a single picture is not *uncertain*, and "
-    "the accuracy on these (a video's answers are averaged first)."
+    "highest probability is {below} or more, so that the runtime's answer to a single picture is not *uncertain*, "
+    "and the accuracy on these (a video's answers are averaged first)."
 )
 _CLASS_NOTE = "On the faces as they are; distorted: mean recall over all distortions, each condition counting alike."
 _BIN_NOTE = (
-    "On the faces as they are. With {classes} classes no highest probability is below {least:.0%}. Last line: the "
+    "On the faces as they are. With {classes} classes no highest probability is below {least}. Last line: the "
     "answers that are not *uncertain*, with 95 % intervals."
 )
 
@@ -47,12 +48,13 @@ def markdown(found: Sequence[tuple[Mapping[str, Any], str | None]]) -> str:
 
 
 def shown_names(record: Mapping[str, Any]) -> list[str]:
-    """Return the models' names with their recipes, each its own: a second one of a name is numbered."""
-    names: list[str] = []
-    for model in record["models"]:
-        name = markdown_cell(f"{model['name']} {model['recipe']}")
-        same = sum(other == name or other.startswith(f"{name} (") for other in names)
-        names.append(f"{name} ({same + 1})" if same else name)
+    """Return what the models are called: recipes where they are of one name; a second one called alike is numbered."""
+    one = len({model["name"] for model in record["models"]}) == 1
+    plain = [model["recipe"] if one else f"{model['name']} {model['recipe']}" for model in record["models"]]
+    names = []
+    for place, name in enumerate(plain):
+        before = plain[:place].count(name)
+        names.append(markdown_cell(f"{name} ({before + 1})" if before else name))
     return names
 
 
@@ -90,15 +92,19 @@ def points_text(change: Mapping[str, Any]) -> str:
 def _section(record: Mapping[str, Any], plot: str | None) -> str:
     names, models = shown_names(record), record["models"]
     parts = [f"## {markdown_cell(models[0]['name'])}\n", _summary(record, names), ""]
-    parts += [f"![Accuracy by condition]({plot})\n"] if plot else []
+    parts += [f"![Accuracy by condition]({plot})\n", f"{_PLOT_NOTE}\n"] if plot else []
     parts += [_by_condition(record, names), f"\n{_NOTE}\n", "### How sure\n", _sure(record, names)]
-    parts += [f"\n{_SURE_NOTE.format(below=record['uncertain_below'])}\n", "### By class\n", _by_class(record, names)]
+    parts += [
+        f"\n{_SURE_NOTE.format(below=_whole(record['uncertain_below']))}\n",
+        "### By class\n",
+        _by_class(record, names),
+    ]
     parts += [f"\n{_CLASS_NOTE}\n"]
     for name, model in zip(names, models, strict=True):
         parts += [f"{name}: answers (columns) to faces of each class (rows), counts:\n", _confusion(record, model), ""]
     classes = len(record["labels"])
     parts += ["### By confidence\n", _by_confidence(record, names)]
-    parts += [f"\n{_BIN_NOTE.format(classes=classes, least=1 / classes)}"]
+    parts += [f"\n{_BIN_NOTE.format(classes=classes, least=_whole(1 / classes))}"]
     return "\n".join(parts) + "\n"
 
 
@@ -108,11 +114,12 @@ def _summary(record: Mapping[str, Any], names: Sequence[str]) -> str:
         f"{name} (`{markdown_cell(model['file'])}`, sha256 `{model['sha256'][:12]}…`)"
         for name, model in zip(names, record["models"], strict=True)
     )
-    return markdown_cell(
+    text = (
         f"{data['name']} {data['part']}, {data['samples']:,} faces of {data['height_px']} × {data['width_px']} px "
         f"({data['colour']}); seed {record['seed']}; {runtime['name']} {runtime['version']} on {machine['model']}, "
         f"{machine['arch']}. Models: "
-    ) + f"{files}."
+    )
+    return f"{markdown_cell(text)}{files}."
 
 
 def _by_condition(record: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -149,7 +156,7 @@ def _sure(record: Mapping[str, Any], names: Sequence[str]) -> str:
             result = model["results"][condition["name"]]
             sure = result["certain"]
             cells += [f"{result['macro_f1']:.4f}", f"{result['calibration']['ece']:.4f}"]
-            cells += [f"{sure['coverage']:.1%}".replace("%", " %"), _percent(sure["accuracy"])]
+            cells += [_percent(sure["coverage"]), _percent(sure["accuracy"])]
         rows.append(cells)
     return markdown_table(headings, rows)
 
@@ -184,13 +191,13 @@ def _by_confidence(record: Mapping[str, Any], names: Sequence[str]) -> str:
     bins, samples = len(results[0]["confidence"]["count"]), record["data"]["samples"]
     rows = []
     for place in range(bins):
-        cells = [f"{place / bins:.0%} to {(place + 1) / bins:.0%}".replace("%", " %")]
+        cells = [f"{_whole(place / bins)} to {_whole((place + 1) / bins)}"]
         for result in results:
             count, right = (result["confidence"][key][place] for key in ("count", "accuracy"))
             cells += [_percent(count / samples), _percent(right if count else None)]
         if any(result["confidence"]["count"][place] for result in results):
             rows.append(cells)
-    last = [f"**{record['uncertain_below']:.0%} or more**".replace("%", " %")]
+    last = [f"**{_whole(record['uncertain_below'])} or more**"]
     for result in results:
         sure = result["certain"]
         known = share_text(sure["accuracy"], sure["accuracy_ci95"]) if sure["accuracy"] is not None else MISSING
@@ -200,3 +207,7 @@ def _by_confidence(record: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def _percent(share: float | None) -> str:
     return MISSING if share is None else f"{100 * share:.1f} %"
+
+
+def _whole(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -71,9 +71,9 @@ class Robustness:
             if CLEAN.kind in self.kinds:
                 clean = line.accuracy[self.kinds.index(CLEAN.kind)]
                 axes.axvline(clean, color=colour, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.6)
-        axes.set_yticks(range(len(self.conditions)), self.conditions, fontsize=8.5)
+        axes.set_yticks(range(len(self.conditions)), self.conditions, fontsize=9)
         axes.set_ylim(len(self.conditions) - 0.5, -0.5)
-        axes.set_xlabel("accuracy, % (bar: 95 % interval; dashed: faces as they are)")
+        axes.set_xlabel("accuracy, %")
         axes.grid(axis="x", alpha=0.25)
         legend(axes)
 

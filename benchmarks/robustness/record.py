@@ -1,4 +1,4 @@
-"""The record of distorted faces (kind "robustness", schema 1): gathered, written whole, read back through its schema."""
+"""The record of distorted faces (kind "robustness", schema 1): gathered, written whole, read through its schema."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def measure(
     before = conditions(where)
     found, hashes = answers(classifiers, pack, seed, tick=tick)
     said = common(KIND, classifiers[0], command, ended(where, before), where)
-    models = []
+    models: list[dict[str, Any]] = []
     for classifier, own in zip(classifiers, found, strict=True):
         reference = found[0] if models else None
         models.append(
@@ -163,9 +163,7 @@ def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
             yield from _misfits(record, f"models[{place}].results.{name}", name, place, result)
 
 
-def _misfits(
-    record: Mapping[str, Any], where: str, name: str, place: int, result: Mapping[str, Any]
-) -> Iterator[str]:
+def _misfits(record: Mapping[str, Any], where: str, name: str, place: int, result: Mapping[str, Any]) -> Iterator[str]:
     truth, said = record["truth"], result["predictions"]
     if len(said) != len(truth):
         yield f"{where}.predictions: expected {len(truth)} answers; got {len(said)}"

@@ -155,9 +155,7 @@ def mean_over_kinds(
     return block
 
 
-def _scores(
-    found: Answers, truth: npt.NDArray[np.int64], conditions: Sequence[Condition]
-) -> npt.NDArray[np.float64]:
+def _scores(found: Answers, truth: npt.NDArray[np.int64], conditions: Sequence[Condition]) -> npt.NDArray[np.float64]:
     """Return (n,) float64, 0..1: each face's score."""
     kinds: dict[str, list[npt.NDArray[np.bool_]]] = {}
     for condition in conditions:
