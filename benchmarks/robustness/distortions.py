@@ -26,6 +26,7 @@ from edge.preprocess import fit
 GREY = 128  # what hides half a face
 LEVELS = 255
 SMALL_PX = 24
+OF_RANGE = "share of the full range"
 Image = npt.NDArray[np.uint8]  # (h, w) grey or (h, w, 3) RGB
 Distort = Callable[[Image, np.random.Generator], Image]
 
@@ -155,26 +156,58 @@ def _rounded(values: npt.NDArray[np.float64]) -> Image:
     return np.clip(np.rint(values), 0, LEVELS).astype(np.uint8)
 
 
-_OF_RANGE, _PX = "share of the full range", "px"
-_HALVES = ("left", "right", "upper", "lower")
+def _blur(sigma_px: float) -> Condition:
+    distort = partial(blur, sigma_px=sigma_px)
+    return Condition(f"blur-{sigma_px:g}", "blur", f"blur, σ = {sigma_px:g} px", sigma_px, "px", distort)
+
+
+def _noise(deviation: float) -> Condition:
+    text = f"noise, σ = {deviation:g} × {LEVELS}"
+    return Condition(f"noise-{deviation:g}", "noise", text, deviation, OF_RANGE, partial(noise, deviation=deviation))
+
+
+def _brightness(change: float) -> Condition:
+    word, size = "brighter" if change > 0 else "darker", f"{abs(change):g}"
+    text = f"{word} by {size} × {LEVELS}"
+    return Condition(f"{word}-{size}", "brightness", text, change, OF_RANGE, partial(brightness, change=change))
+
+
+def _contrast(factor: float) -> Condition:
+    distort = partial(contrast, factor=factor)
+    return Condition(f"contrast-{factor:g}", "contrast", f"contrast × {factor:g}", factor, "factor", distort)
+
+
+def _jpeg(quality: int) -> Condition:
+    distort = partial(jpeg, quality=quality)
+    return Condition(f"jpeg-{quality}", "jpeg", f"JPEG, quality {quality}", quality, "quality 1..100", distort)
+
+
+def _rotation(angle_deg: int) -> Condition:
+    text = f"{abs(angle_deg)}° {'clockwise' if angle_deg > 0 else 'anticlockwise'}"
+    distort = partial(rotation, clockwise_deg=angle_deg)
+    return Condition(f"rotation{angle_deg:+d}", "rotation", text, angle_deg, "degrees clockwise", distort)
+
+
+def _occlusion(half: str) -> Condition:
+    distort = partial(occlusion, half=half)
+    return Condition(f"occlusion-{half}", "occlusion", f"{half} half grey", 0.5, "share of the picture", distort)
+
+
+def _resolution(side_px: int) -> Condition:
+    distort = partial(resolution, side_px=side_px)
+    return Condition(f"resolution-{side_px}", "resolution", f"{side_px} px and back", side_px, "px", distort)
+
+
 CLEAN = Condition("none", "none", "faces as they are", None, None, unchanged)
 CONDITIONS: tuple[Condition, ...] = (
     CLEAN,
-    *(Condition(f"blur-{sigma:g}", "blur", f"blur, σ = {sigma:g} px", sigma, _PX,
-                partial(blur, sigma_px=sigma)) for sigma in (0.5, 1.0)),
-    *(Condition(f"noise-{deviation:g}", "noise", f"noise, σ = {deviation:g} × {LEVELS}", deviation,
-                _OF_RANGE, partial(noise, deviation=deviation)) for deviation in (0.04, 0.12)),
-    *(Condition(f"{word}-0.3", "brightness", f"{word} by {abs(change):g} × {LEVELS}", change,
-                _OF_RANGE, partial(brightness, change=change))
-      for word, change in (("darker", -0.3), ("brighter", 0.3))),
-    Condition("contrast-0.2", "contrast", "contrast × 0.2", 0.2, "factor", partial(contrast, factor=0.2)),
-    *(Condition(f"jpeg-{quality}", "jpeg", f"JPEG, quality {quality}", quality, "quality 1..100",
-                partial(jpeg, quality=quality)) for quality in (65, 50)),
-    *(Condition(f"rotation{angle:+d}", "rotation", f"{abs(angle)}° {way}", angle, "degrees clockwise",
-                partial(rotation, clockwise_deg=angle)) for angle, way in ((-15, "anticlockwise"), (15, "clockwise"))),
-    *(Condition(f"occlusion-{half}", "occlusion", f"{half} half grey", 0.5, "share of the picture",
-                partial(occlusion, half=half)) for half in _HALVES),
-    Condition(f"resolution-{SMALL_PX}", "resolution", f"{SMALL_PX} px and back", SMALL_PX, _PX,
-              partial(resolution, side_px=SMALL_PX)),
+    _blur(0.5), _blur(1.0),
+    _noise(0.04), _noise(0.12),
+    _brightness(-0.3), _brightness(0.3),
+    _contrast(0.2),
+    _jpeg(65), _jpeg(50),
+    _rotation(-15), _rotation(15),
+    _occlusion("left"), _occlusion("right"), _occlusion("upper"), _occlusion("lower"),
+    _resolution(SMALL_PX),
 )  # fmt: skip
-"""Faces as they are first, then every distortion."""
+"""The faces as they are first, then every distortion."""
