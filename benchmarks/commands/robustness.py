@@ -41,14 +41,16 @@ def robustness(
     from edge.packs import read_pack
     from edge.system.machine import this_machine
 
+    if page is not None:
+        _need_marks(page)
     classifiers = [Classifier(read_model(path), threads) for path in models]
     pack = read_pack(data)
     with progress("answers") as tick:
         result = measure(classifiers, pack, data, command_line(), seed, tick, this_machine())
-    click.echo("\n".join(map(printable, _lines(result))))
     if record is not None:
         write(record, result)
         click.echo(f"wrote {record}", err=True)
+    click.echo("\n".join(map(printable, _lines(result))))
     if page is not None:
         _settle([result], page, check=False)
 
@@ -77,10 +79,19 @@ def _settle(records: Sequence[dict[str, Any]], page: Path | None, check: bool) -
     from benchmarks.targets import show_or_settle
 
     block = markdown([(record, None if page is None else picture_name(record)) for record in records])
-    show_or_settle(block, page, check, (BEGIN, END), _COMMAND)
     if page is not None and not check:
+        _need_marks(page)
         for record in records:
             write_plot(Robustness.from_record(record, shown_names(record)), page.parent / picture_name(record))
+    show_or_settle(block, page, check, (BEGIN, END), _COMMAND)
+
+
+def _need_marks(page: Path) -> None:
+    """Raise DataError where a page has no place for the block: before minutes are spent on measuring it."""
+    from benchmarks.report import with_block
+    from benchmarks.robustness.page import BEGIN, END
+
+    with_block(page.read_text(encoding="utf-8"), "", str(page), BEGIN, END)
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

@@ -21,8 +21,8 @@ MEAN = "mean over the kinds"
 _PLOT_NOTE = "Accuracy under each condition. Bars: 95 % intervals; dashed: the faces as they are."
 _NOTE = (
     "Accuracy with its 95 % bootstrap interval. Lost: accuracy on the faces as they are minus this one; drop: accuracy "
-    "of the first model minus this one's; both in points on the same faces, a plus is a loss, with the paired 95 % "
-    "interval and McNemar's exact p. The mean counts each kind of distortion alike, the faces as they are left out; "
+    "of the first model minus this one's, with McNemar's exact p; both in points on the same faces, a plus is a loss, "
+    "with the paired 95 % interval. The mean counts each kind of distortion alike, the faces as they are left out; "
     "its interval resamples faces, each with all that was done to it. Many lines are many chances to find a difference "
     "that is none: one interval without 0 is a reason to look, not a finding."
 )
@@ -91,19 +91,19 @@ def points_text(change: Mapping[str, Any]) -> str:
 
 def _section(record: Mapping[str, Any], plot: str | None) -> str:
     names, models = shown_names(record), record["models"]
-    parts = [f"## {markdown_cell(models[0]['name'])}\n", _summary(record, names), ""]
+    parts = [f"### {markdown_cell(models[0]['name'])}\n", _summary(record, names), ""]
     parts += [f"![Accuracy by condition]({plot})\n", f"{_PLOT_NOTE}\n"] if plot else []
-    parts += [_by_condition(record, names), f"\n{_NOTE}\n", "### How sure\n", _sure(record, names)]
+    parts += [_by_condition(record, names), f"\n{_NOTE}\n", "#### How sure\n", _sure(record, names)]
     parts += [
         f"\n{_SURE_NOTE.format(below=_whole(record['uncertain_below']))}\n",
-        "### By class\n",
+        "#### By class\n",
         _by_class(record, names),
     ]
     parts += [f"\n{_CLASS_NOTE}\n"]
     for name, model in zip(names, models, strict=True):
         parts += [f"{name}: answers (columns) to faces of each class (rows), counts:\n", _confusion(record, model), ""]
     classes = len(record["labels"])
-    parts += ["### By confidence\n", _by_confidence(record, names)]
+    parts += ["#### By confidence\n", _by_confidence(record, names)]
     parts += [f"\n{_BIN_NOTE.format(classes=classes, least=_whole(1 / classes))}"]
     return "\n".join(parts) + "\n"
 

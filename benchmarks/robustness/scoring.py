@@ -53,9 +53,7 @@ def answers(
         shown = dataclasses.replace(pack, images=np.stack(list(distorted(pack.images, condition, seed))))
         hashes[condition.name] = shown.content_sha256
         for own, classifier in zip(found, classifiers, strict=True):
-            before = done
-            of_all = None if tick is None else lambda part, _, to=tick, base=before: to(base + part, total)
-            own[condition.name] = scored(classifier, shown, of_all)[0]
+            own[condition.name] = scored(classifier, shown, _onwards(tick, done, total))[0]
             done += size
     return found, hashes
 
@@ -153,6 +151,11 @@ def mean_over_kinds(
             "ci95": list(statistics.bootstrap_interval(gap, BOOTSTRAP_SEED)),
         }
     return block
+
+
+def _onwards(tick: Tick | None, done: int, total: int) -> Tick | None:
+    """Return what tells `tick` of a part's progress, `done` answers having been given before it."""
+    return None if tick is None else lambda part, _: tick(done + part, total)
 
 
 def _scores(found: Answers, truth: npt.NDArray[np.int64], conditions: Sequence[Condition]) -> npt.NDArray[np.float64]:

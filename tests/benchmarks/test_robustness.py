@@ -24,7 +24,9 @@ from benchmarks.robustness.scoring import certain, loss, mean_over_kinds, result
 from edge.errors import DataError
 from edge.labels import EMOTIONS
 from edge.packs import read_pack, write_pack
+from edge.schema import record_schema
 from tests.edge import models
+from tests.record_schema import strict
 
 META = {"dataset": "colours", "part": "test", "fingerprint": "sha256:2"}
 RECIPES = ("float32", "qat-int8")
@@ -201,6 +203,18 @@ def test_the_schema_is_valid_and_true_of_the_record_for_jsonschema_too(record: R
         jsonschema.validate(record, schema())
 
 
+def test_no_field_is_written_that_no_schema_describes(record: Record) -> None:
+    own, others = schema(), record_schema()["$defs"]
+    own["properties"]["machine"] = {"$ref": "#/$defs/machine"}
+    own["properties"]["models"]["items"]["properties"]["xnnpack"] = {"$ref": "#/$defs/xnnpack"}
+    whole = {"$ref": "#/$defs/own", "$defs": others | {"own": own}, "unevaluatedProperties": False}
+    validator = jsonschema.Draft202012Validator(strict(whole))
+    assert [error.message for error in validator.iter_errors(record)] == []
+    under(record, "none")["new"] = 1
+    assert not validator.is_valid(record)
+    jsonschema.validate(record, schema())  # of a later version
+
+
 def shift(record: Record) -> None:
     under(record, "none")["accuracy"] = 0.5
 
@@ -210,7 +224,6 @@ BROKEN: list[tuple[Callable[[Record], Any], str]] = [
     (lambda record: record.pop("seed"), "seed: expected this field"),
     (lambda record: record["models"].clear(), "models: expected 1..inf items"),
     (lambda record: record["models"][0].update(sha256="0"), "sha256: expected text that matches"),
-    (lambda record: under(record, "none").update(new=1), "new: expected no such field"),
     (shift, r"none\.accuracy: expected 0\.8333.*the share of right predictions; got 0\.5"),
     (lambda record: record.update(truth="00"), "truth: expected 6 classes; got 2"),
     (lambda record: under(record, "none").update(predictions="00"), "predictions: expected 6 answers; got 2"),
@@ -340,7 +353,30 @@ def test_the_plot_has_a_row_a_condition_and_a_line_a_model(measured: tuple[Resul
     assert "float32" in picture and "qat-int8" in picture
 
 
+def test_three_models_have_three_colours_and_markers(measured: tuple[Result, Record, str]) -> None:
+    from matplotlib.figure import Figure
+
+    data = Robustness.from_record(measured[1], ["one", "two"])
+    axes = Figure().add_subplot()
+    dataclasses.replace(data, lines=(*data.lines, dataclasses.replace(data.lines[0], name="three"))).plot(axes)
+    drawn = [line for line in axes.get_lines() if line.get_label() in ("one", "two", "three")]
+    assert len({line.get_color() for line in drawn}) == len({line.get_marker() for line in drawn}) == 3
+
+
+def test_a_page_without_a_place_for_the_figures_is_refused_before_anything_is_measured(
+    folder: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Mine\n", encoding="utf-8")
+    words = ("--data", folder / "pack.npz", "--record", tmp_path / "r.json", "--page", page)
+    result = run("robustness", "--model", folder / "float32.tflite", *words)
+    assert result.exit_code == 1 and "expected the markers" in result.stderr
+    again = run("distorted", folder / "r.json", "--page", page)
+    assert again.exit_code == 1 and "expected the markers" in again.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
+
+
 def test_the_report_leaves_such_records_to_this_command(measured: tuple[Result, Record, str], folder: Path) -> None:
     (other,) = read_evidence([folder / "r.json"]).others
     assert (other.kind, other.command) == ("robustness", "python -m benchmarks distorted")
-    assert markdown([]) == NO_RECORD and measured[2].count("## colours") == 1
+    assert markdown([]) == NO_RECORD and measured[2].count("### colours\n") == 1
