@@ -15,6 +15,8 @@ python -m benchmarks faces --record faces.json
 python -m benchmarks detectors --data fer2013.csv --record detectors.json
 python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md
 python -m benchmarks runs benchmarks/results/training/runs --page docs/training-log.md
+python -m benchmarks robustness --model float32.tflite --model int8.tflite --data private.npz --record robustness.json
+python -m benchmarks distorted benchmarks/results/robustness --page docs/robustness.md
 python -m benchmarks demo
 """
 
@@ -34,6 +36,7 @@ from benchmarks.commands.footprint import footprint
 from benchmarks.commands.instructions import instructions, references
 from benchmarks.commands.pages import costs, runs, runtime
 from benchmarks.commands.peers import peers
+from benchmarks.commands.robustness import distorted, robustness
 from benchmarks.commands.soak import soak
 from benchmarks.commands.tradeoff import pareto, tradeoff
 from edge.cli import OneLineGroup
@@ -86,7 +89,8 @@ def demo(out: Path) -> None:
 
 
 for _command in (
-    compare, costs, detectors, faces, footprint, instructions, pareto, peers, references, runs, runtime, soak, tradeoff,
+    compare, costs, detectors, distorted, faces, footprint, instructions, pareto, peers, references, robustness, runs,
+    runtime, soak, tradeoff,
 ):  # fmt: skip
     main.add_command(_command)
 

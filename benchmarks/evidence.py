@@ -58,6 +58,7 @@ ELSEWHERE: Mapping[str, str] = {
     "peers": "python -m benchmarks costs",
     "instructions": "python -m benchmarks costs",
     "tradeoff": "python -m benchmarks pareto",
+    "robustness": "python -m benchmarks distorted",
     "throughput": "python -m train throughput",
 }
 """Kinds of record that this report leaves out, and the command that shows (or, the last one, prints) them."""

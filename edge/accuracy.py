@@ -71,25 +71,19 @@ def accuracy_record(
         DataError: the pack has a class that the model does not know, or the reference is of other faces.
     """
     labels = classifier.labels
-    strangers = [name for name in pack.classes if name not in labels]
-    if strangers:
-        raise DataError(
-            f"{file}: expected classes among the model's ({', '.join(labels)}); got {', '.join(strangers)}; use a "
-            "model with these labels"
-        )
-    truth = np.array([labels.index(name) for name in pack.classes])[pack.labels]
-    data = _data_block(pack, file)
+    truth = true_classes(pack, labels, file)
+    data = data_block(pack, file)
     other = None if reference is None else read_reference(reference, data, labels, truth)
     where = Machine() if machine is None else machine
     before = conditions(where)
-    probabilities, samples = _scored(classifier, pack, tick)
+    probabilities, samples = scored(classifier, pack, tick)
     course = ended(where, before)
     predicted = probabilities.argmax(axis=1)
     record = {
         **common("accuracy", classifier, command, course, where),
         "data": data,
         "labels": list(labels),
-        **_figures(truth, predicted, labels),
+        **figures(truth, predicted, labels),
         "calibration": calibration_block(probabilities, truth),
         "predictions": encode_classes(predicted),
         "truth": encode_classes(truth),
@@ -97,6 +91,27 @@ def accuracy_record(
         "latency_ms": percentiles(samples),
     }
     return record if other is None else {**record, "reference": comparison(other, predicted, truth, labels)}
+
+
+def true_classes(pack: Pack, labels: Sequence[str], file: str) -> npt.NDArray[np.int64]:
+    """Return the (n,) true class of each face, its place in `labels`.
+
+    Args:
+        pack: labelled faces.
+        labels: a model's class names in order.
+        file: where the pack came from, for the error.
+
+    Raises:
+        DataError: the pack has a class that is not among the labels.
+    """
+    strangers = [name for name in pack.classes if name not in labels]
+    if strangers:
+        raise DataError(
+            f"{file}: expected classes among the model's ({', '.join(labels)}); got {', '.join(strangers)}; use a "
+            "model with these labels"
+        )
+    found: npt.NDArray[np.int64] = np.array([labels.index(name) for name in pack.classes])[pack.labels]
+    return found
 
 
 def calibration_block(probabilities: npt.NDArray[np.floating], truth: npt.NDArray[np.integer]) -> dict[str, Any]:
@@ -118,7 +133,8 @@ def calibration_block(probabilities: npt.NDArray[np.floating], truth: npt.NDArra
     }
 
 
-def _figures(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
+def figures(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str, Any]:
+    """Return the record's fields on (n,) true and (n,) predicted classes: accuracy to confusion, with intervals."""
     confusion = statistics.confusion_matrix(truth, predicted, len(labels))
     return {
         "accuracy": statistics.accuracy(confusion),
@@ -131,7 +147,8 @@ def _figures(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], lab
     }
 
 
-def _data_block(pack: Pack, file: str) -> dict[str, Any]:
+def data_block(pack: Pack, file: str) -> dict[str, Any]:
+    """Return what a record says about its faces; `file`: where they came from."""
     return {
         "name": str(pack.meta["dataset"]),
         "part": str(pack.meta["part"]),
@@ -142,8 +159,12 @@ def _data_block(pack: Pack, file: str) -> dict[str, Any]:
     }
 
 
-def _scored(classifier: Classifier, pack: Pack, tick: Tick | None) -> tuple[npt.NDArray[np.float32], list[float]]:
-    """Return the (n, classes) probabilities and the milliseconds of each inference."""
+def scored(classifier: Classifier, pack: Pack, tick: Tick | None) -> tuple[npt.NDArray[np.float32], list[float]]:
+    """Return the (n, classes) probabilities of a pack's faces, rows of sum 1, and the milliseconds of each inference.
+
+    Faces come to the model by `fit_face`, as on the device; one inference each. `tick`: called with (faces done, faces
+    in all).
+    """
     contract = classifier.model.contract
     probabilities = np.empty((len(pack), len(classifier.labels)), np.float32)
     samples = []

@@ -357,6 +357,17 @@ def test_the_tradeoff_page_holds_the_figures_of_its_records() -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_the_robustness_page_holds_the_figures_of_its_records_and_every_condition() -> None:
+    from benchmarks.robustness.distortions import CONDITIONS
+
+    page, records = FOLDER / "robustness.md", RESULTS / "robustness"
+    words = ["distorted", *([str(records)] if records.is_dir() else []), "--page", str(page), "--check"]
+    result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
+    assert result.exit_code == 0, result.output
+    told = page.read_text(encoding="utf-8").partition("## What is not covered")[0]
+    assert re.findall(r"^\| (.+?) \| .+ \|$", told, re.MULTILINE)[1:] == [each.text for each in CONDITIONS]
+
+
 def test_pictures_of_the_documents_are_there_and_small() -> None:
     shown = [
         (document, target)
