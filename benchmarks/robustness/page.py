@@ -100,7 +100,8 @@ def _section(record: Mapping[str, Any], plot: str | None) -> str:
     ]
     parts += [f"\n{_CLASS_NOTE}\n"]
     for name, model in zip(names, models, strict=True):
-        parts += [f"{markdown_text(name)}: answers (columns) to faces of each class (rows), counts:\n", _confusion(record, model), ""]
+        title = f"{markdown_text(name)}: answers (columns) to faces of each class (rows), counts:\n"
+        parts += [title, _confusion(record, model), ""]
     classes = len(record["labels"])
     parts += ["#### By confidence\n", _by_confidence(record, names)]
     parts += [f"\n{_BIN_NOTE.format(classes=classes, least=_whole(1 / classes))}"]
