@@ -3,8 +3,7 @@
     guest.py RUNTIME REPEATS MODEL...
 
 Prints one JSON object a model, with the interpreter's own list of operators; a last one says where the libraries lie in
-memory. Before the markers come two
-inferences, as the first prepares buffers.
+memory. Before the markers come two inferences, as the first prepares buffers.
 """
 
 from __future__ import annotations
