@@ -103,9 +103,9 @@ def markdown(costs: Costs) -> str:
         peers_markdown([costs.peers[name] for name in sorted(costs.peers)]),
         "\n## Instructions of an inference on a Raspberry Pi's core\n",
         instructions_markdown(alone) if alone else f"{MISSING}\n",
-        "\n## The same files with another interpreter\n",
-        beside.markdown(several) if several else f"{MISSING}\n",
     ]
+    if several:
+        parts += ["\n## The same files with another interpreter\n", beside.markdown(several)]
     return "\n".join(parts)
 
 
