@@ -80,9 +80,11 @@ def read_costs(paths: Iterable[Path]) -> Costs:
             measured += [(path, file["name"], file["sha256"]) for file in _ours(record)]
             _put(peers, record["source"]["backbone"], record, path)
         elif kind == "instructions":
-            instructions.append(read_instructions(path))
-            measured += [(path, f"{each.name} {each.recipe}", each.sha256)
-                         for each in instructions[-1].counted if each.recipe is not None]  # fmt: skip
+            found = read_instructions(path)
+            instructions.append(found)
+            if not found.others:  # else it is about interpreters, and says which file they ran
+                measured += [(path, f"{each.name} {each.recipe}", each.sha256)
+                             for each in found.counted if each.recipe is not None]  # fmt: skip
         elif kind == "latency":
             evidence = read_evidence([path])
             pairs += evidence.ratios
@@ -120,9 +122,9 @@ def markdown(costs: Costs) -> str:
         peers_markdown([costs.peers[name] for name in sorted(costs.peers)]),
         "\n## Instructions of an inference on a Raspberry Pi's core\n",
         instructions_markdown(alone) if alone else f"{MISSING}\n",
-        "\n## The same files with another interpreter\n",
-        beside.markdown(several) if several else f"{MISSING}\n",
     ]
+    if several:
+        parts += ["\n## The same files with another interpreter\n", beside.markdown(several)]
     return "\n".join(parts)
 
 

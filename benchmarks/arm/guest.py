@@ -3,13 +3,11 @@
     guest.py RUNTIME REPEATS MODEL...
 
 Prints one JSON object a model, with the interpreter's own list of operators; a last one says where the libraries lie in
-memory. Before the markers come two
-inferences, as the first prepares buffers.
+memory. Before the markers come two inferences, as the first prepares buffers.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 import os
@@ -20,11 +18,10 @@ from typing import Any
 def main() -> None:
     """Run all models that the command line names."""
     runtime, repeats, models = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    module = importlib.import_module(f"{runtime.replace('-', '_')}.interpreter")
-    version = importlib.metadata.version(runtime)
+    make, version = _interpreter(runtime), importlib.metadata.version(runtime)
     for path in models:
         try:
-            interpreter = module.Interpreter(model_path=path, num_threads=1)
+            interpreter = make(model_path=path, num_threads=1)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             print(json.dumps({"model": path, "error": " ".join(str(error).split())[:300]}), flush=True)
@@ -39,6 +36,15 @@ def main() -> None:
             _mark()
         print(json.dumps({"model": path, "runtime": version, "operators": _operators(interpreter)}), flush=True)
     print(json.dumps({"libraries": _libraries()}), flush=True)
+
+
+def _interpreter(runtime: str) -> Any:
+    """Return the runtime's class Interpreter."""
+    if runtime == "tflite-runtime":
+        from tflite_runtime.interpreter import Interpreter
+    else:
+        from ai_edge_litert.interpreter import Interpreter
+    return Interpreter
 
 
 def picture(shape: Any, dtype: Any) -> Any:

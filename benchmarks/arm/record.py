@@ -119,7 +119,7 @@ def record(
         command: words of the command.
     """
     boards = _boards(counts)
-    fields = {
+    fields: dict[str, Any] = {
         "schema": SCHEMA,
         "kind": KIND,
         "created": now(),

@@ -91,6 +91,7 @@ def test_the_table_has_a_row_for_each_runtime_and_the_page_shows_it_once() -> No
     page = markdown(Costs({}, {}, (both, alone)))
     assert page.count("| tflite-runtime 2.14.0 |") == 1 and page.count("| ai-edge-litert 2.3.0 |") == 1
     assert page.partition("another interpreter")[0].count("| fer2013-lite0 | qat-int8 |") == 1  # of the other record
+    assert "another interpreter" not in markdown(Costs({}, {}, (alone,)))
     assert "| – | 10.00 |" in beside.markdown([without_operators()])
 
 

@@ -328,7 +328,10 @@ def test_without_a_record_the_page_says_so(tmp_path: Path) -> None:
 def test_models_are_told_apart_and_no_name_ends_a_cell_or_leaves_the_folder(record: Record) -> None:
     assert shown_names(record) == list(RECIPES)
     record["models"][1]["name"] = "a|b<i>"
-    assert shown_names(record) == ["colours float32", "a/b&lt;i> qat-int8"]
+    assert shown_names(record) == ["colours float32", "a|b<i> qat-int8"]
+    page = markdown([(record, None)])
+    assert not [line for line in page.splitlines() if line.startswith("|") and "a|b" in line]
+    assert "<i>" not in page and "a/b&lt;i> qat-int8: accuracy (95 %)" in page
     record["models"][1] = copy.deepcopy(record["models"][0])
     assert shown_names(record) == ["float32", "float32 (2)"]
     record["models"][0]["name"] = "../a b"

@@ -306,7 +306,7 @@ def test_a_machine_without_a_runtime_fails(run: Run, int8_path: Path, monkeypatc
     ("name", "status", "advice"),
     [
         ("ai-edge-litert", "ok", ""),
-        ("tflite-runtime", "warn", "4 to 8 times"),
+        ("tflite-runtime", "warn", "outside XNNPACK, with 1.9 (Pi 4)"),
         ("tensorflow", "warn", "ai-edge-litert"),
     ],
 )

@@ -16,10 +16,11 @@ import click
 import click.testing
 import pytest
 
+from benchmarks.arm.record import read_instructions
 from edge.__main__ import cli
 from edge.detectors import from_blazeface
 from edge.doctor.hardware import HARDWARE
-from edge.doctor.software import SOFTWARE
+from edge.doctor.software import SOFTWARE, runtime
 from edge.modelfile import read_model
 from tests.project.readme import blocks, commands
 
@@ -316,6 +317,25 @@ def test_the_costs_page_holds_the_figures_of_its_records() -> None:
     words = ["costs", str(RESULTS / "conversion"), "--page", str(FOLDER / "conversion.md"), "--check"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
+
+
+def quoted(text: str) -> list[tuple[str, str]]:
+    """How many times the instructions a text says that the older interpreter executes on a Pi 4 and on a Pi 5."""
+    return re.findall(r"([\d.]+) \(Pi 4\)\s+to\s+([\d.]+)\s+\(Pi 5\)\s+times\s+the\s+instructions", text)
+
+
+def test_what_is_said_of_the_older_interpreter_is_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = read_instructions(RESULTS / "conversion" / "runtimes-instructions.json")
+    times = {entry.board: f"{entry.times:.1f}" for entry in record.others if entry.file == "default.tflite"}
+    found = {"name": "tflite-runtime", "version": "2.14.0"}
+    monkeypatch.setattr("edge.interpreter.find_runtime", lambda: (None, found))
+    said = [runtime().advice, *(path.read_text(encoding="utf-8") for path in (
+        ROOT / "README.md", FOLDER / "benchmarks.md", FOLDER / "raspberry-pi.md",
+    ))]  # fmt: skip
+    for text in said:
+        assert set(quoted(text)) == {(times["pi4"], times["pi5"])}
+    assert quoted("with 4.0 (Pi 4)\nto 8.0 (Pi 5) times the instructions") == [("4.0", "8.0")]
+    assert not any(re.search(r"\d\s+to\s+\d\s+times\s+the\s+instructions", text) for text in said)
 
 
 def test_the_runtime_page_holds_the_figures_of_its_records() -> None:

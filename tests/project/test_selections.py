@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MARKS = {"plain": [], "slow": ["slow"], "alone": ["alone"], "both": ["slow", "alone"]}
+MARKS: dict[str, list[str]] = {"plain": [], "slow": ["slow"], "alone": ["alone"], "both": ["slow", "alone"]}
 # What pytest is told in `make test` besides -m: nothing that could leave a test out.
 DISTRIBUTION = re.compile(r"( -n \d+| --dist loadfile| --no-loadscope-reorder)*")
 
