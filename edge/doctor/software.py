@@ -51,7 +51,7 @@ def runtime() -> Check:
     if found["name"] == "tflite-runtime":
         advice = (
             "use ai-edge-litert where it has a wheel (64-bit): tflite-runtime 2.14 runs int8 outside XNNPACK, with "
-            "1.9 (Pi 4) to 4.4 (Pi 5) times the instructions on 64-bit cores"
+            "1.9 (Pi 4) to 4.0 (Pi 5) times the instructions on 64-bit cores"
         )
         return Check("runtime", "warn", detail, advice, dict(found))
     if found["name"] == "tensorflow":
