@@ -48,7 +48,7 @@ def model_card(table: Table, model: ModelFile) -> str:
         "(origin: [edge/models/NOTICE](edge/models/NOTICE))",
         **({"Learned from": contract.data["supervision"]} if "supervision" in contract.data else {}),
         "Protocol": f"{metric['protocol']}: training rows that recur in a test part removed; checkpoint, "
-        "temperature and quantized weights chosen on PublicTest; PrivateTest measured for this card only",
+        "temperature and quantized weights chosen on PublicTest; PrivateTest measured for shipped files only",
         "Intended use": contract.intended_use,
         "Not for": contract.not_for,
         "Licence": contract.licence,

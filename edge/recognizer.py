@@ -25,11 +25,12 @@ from edge.preprocess import crop_face, roll_of
 Alignment = Literal["auto", "none", "eyes"]
 ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes")
 # "auto" turns a crop upright where the line through the eyes is tilted by more than this many degrees. Thresholds of 8
-# to 30 were tried with the model that ships, on 1,000 PublicTest faces of FER2013, padded, enlarged and tilted by 0,
-# 15, 30 and 45 degrees. At 10, crops about YuNet's boxes are read right in 63.4, 62.5, 61.9 and 60.6 % (never turned:
-# 63.4, 60.5, 56.4, 46.6), about BlazeFace's in 62.9, 63.0, 62.6 and 62.8 % (62.7, 59.6, 54.0, 44.2). Turning every crop
-# costs YuNet's 1.2 points at 0 degrees. YuNet's points lean towards upright (its median reading of 30 degrees is 19)
-# and it finds 92, 89, 62 and 25 % of those faces; BlazeFace's points do not, and it finds 94, 94, 93 and 89 %.
+# to 30 were tried with the model that shipped first (56 pixels), on 1,000 PublicTest faces of FER2013, padded, enlarged
+# and tilted by 0, 15, 30 and 45 degrees. At 10, crops about YuNet's boxes are read right in 63.4, 62.5, 61.9 and 60.6 %
+# (never turned: 63.4, 60.5, 56.4, 46.6), about BlazeFace's in 62.9, 63.0, 62.6 and 62.8 % (62.7, 59.6, 54.0, 44.2).
+# Turning every crop costs YuNet's 1.2 points at 0 degrees. YuNet's points lean towards upright (its median reading of
+# 30 degrees is 19) and it finds 92, 89, 62 and 25 % of those faces; BlazeFace's points do not, and it finds 94, 94, 93
+# and 89 %.
 ALIGN_FROM_DEG = 10.0
 
 
@@ -148,6 +149,12 @@ class Recognizer:
                 }
             ),
         )
+
+    def warm_up(self) -> None:
+        """Run the detector and the classifier once on black, so that the first frame does not pay for first calls."""
+        contract = self.classifier.model.contract
+        self.detector.detect(np.zeros((480, 640, 3), np.uint8))
+        self.classifier.probabilities(np.zeros((1, contract.input.height, contract.input.width, 3), np.uint8))
 
     def roll_deg(self, found: Detection) -> float:
         """Return by how many degrees clockwise a detection is turned back; 0 where it stays as it is."""

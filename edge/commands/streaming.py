@@ -144,7 +144,7 @@ def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) ->
 
 
 def load(config: StreamConfig) -> tuple[Recognizer, StreamSettings]:
-    """Return the recognizer and the settings that the flags ask for."""
+    """Return the recognizer, warmed up, and the settings that the flags ask for."""
     from edge.notice import first_use
     from edge.recognizer import load
     from edge.stream import StreamSettings
@@ -152,6 +152,7 @@ def load(config: StreamConfig) -> tuple[Recognizer, StreamSettings]:
     first_use()
     settings = StreamSettings(config.detect_every, config.infer_every, config.smoothing_ms, config.uncertain_below)
     recognizer = load(config.model, config.detector, config.detector_model, config.threads, config.detection_side)
+    recognizer.warm_up()
     return recognizer, settings
 
 

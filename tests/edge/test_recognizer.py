@@ -33,6 +33,37 @@ def recognizer(path: Path, *found: Detection) -> Recognizer:
     return Recognizer(Classifier(read_model(path)), Fixed(*found))
 
 
+def test_warming_up_runs_detector_and_classifier_once_on_black(int8_path: Path) -> None:
+    seen: list[tuple[str, tuple[int, ...], int]] = []
+    ready = recognizer(int8_path)
+
+    def detect(image: np.ndarray) -> tuple[Detection, ...]:
+        seen.append(("detect", image.shape, int(image.max())))
+        return ()
+
+    def probabilities(faces: np.ndarray) -> np.ndarray:
+        seen.append(("infer", faces.shape, int(faces.max())))
+        return np.zeros((1, 7), np.float32)
+
+    ready.detector.detect = detect  # type: ignore[method-assign]
+    ready.classifier.probabilities = probabilities  # type: ignore[method-assign]
+    ready.warm_up()
+    assert seen == [("detect", (480, 640, 3), 0), ("infer", (1, 32, 32, 3), 0)]
+
+
+def test_streams_begin_warm(int8_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from edge.__main__ import cli
+
+    warmed: list[Recognizer] = []
+    monkeypatch.setattr(Recognizer, "warm_up", lambda ready: warmed.append(ready))
+    words = ["camera", "synthetic", "--max-frames", "1", "--detector", "haar", "--model", str(int8_path)]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output
+    assert len(warmed) == 1
+
+
 def test_each_face_is_cropped_from_its_own_box(int8_path: Path) -> None:
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[10:50, 10:50], picture[60:90, 150:180] = models.RED, models.BLUE
