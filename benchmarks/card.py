@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.markdown import markdown_row, markdown_table
-from benchmarks.table import MISSING, Row, Table, drop_text, size_text
+from benchmarks.table import MISSING, Row, Table, drop_text, share_text, size_text
 from edge.errors import DataError
 from edge.modelfile import ModelFile
 
@@ -80,7 +80,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.model.recipe,
         size_text(row.model.size_bytes),
-        f"{100 * found.accuracy:.2f} % ({100 * found.low:.1f} to {100 * found.high:.1f})",
+        share_text(found.accuracy, (found.low, found.high)),
         f"{found.macro_f1:.4f}",
         drop_text(row.drop) if row.drop else MISSING,
         f"{time.p50:.2f}" if time and row.threads == 1 else MISSING,

@@ -52,7 +52,7 @@ class Row:
             self.model.recipe,
             size_text(self.model.size_bytes),
             data_text(found.data) if found else MISSING,
-            f"{100 * found.accuracy:.2f} % ({100 * found.low:.1f} to {100 * found.high:.1f})" if found else MISSING,
+            share_text(found.accuracy, (found.low, found.high)) if found else MISSING,
             f"{found.macro_f1:.4f}" if found else MISSING,
             drop_text(drop) if drop else MISSING,
             f"{time.p50:.2f} / {time.p90:.2f} / {time.p99:.2f}{mark(time.stability)}" if time else MISSING,
@@ -127,6 +127,12 @@ def mark(stability: Stability | None) -> str:
 def size_text(size_bytes: int) -> str:
     """Return a file size in kB or MB (powers of ten)."""
     return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
+
+
+def share_text(share: float, interval: Sequence[float]) -> str:
+    """Return a share of 0..1 in percent with the two ends of its interval."""
+    low, high = interval
+    return f"{100 * share:.2f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def data_text(data: Data) -> str:

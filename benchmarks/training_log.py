@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.evidence import record_files
 from benchmarks.markdown import markdown_table
+from benchmarks.table import MISSING, share_text
 from edge.errors import DataError
 from train.recipes import RECIPES, Recipe, recipe
 from train.runs import read_record
@@ -129,15 +130,14 @@ def _phase_changes(base: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str,
 
 
 def _cells(run: Run) -> tuple[str, ...]:
-    low, high = run.figures["ci95"]
     return (
         run.name,
         run.network,
         run.recipe + (f": {run.changes}" if run.changes else ""),
         run.learned_from,
-        f"{100 * run.figures['accuracy']:.2f} % ({100 * low:.1f} to {100 * high:.1f})",
+        share_text(run.figures["accuracy"], run.figures["ci95"]),
         f"{run.figures['macro_f1']:.4f}",
         f"{run.figures['ece']:.4f}",
-        "–" if run.hours is None else f"{run.hours:.1f}",
+        MISSING if run.hours is None else f"{run.hours:.1f}",
         run.device,
     )

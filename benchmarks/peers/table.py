@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.markdown import markdown_table, markdown_text
 from benchmarks.peers.record import FAILED, NOT_RUN
-from benchmarks.table import MISSING, signed, size_text
+from benchmarks.table import MISSING, share_text, signed, size_text
 from edge.wording import counted
 
 if TYPE_CHECKING:
@@ -140,5 +140,4 @@ def _speed(model: str, against: str, record: dict[str, Any]) -> str:
 
 
 def _accuracy(block: dict[str, Any]) -> str:
-    low, high = block["accuracy_ci95"]
-    return f"{100 * block['accuracy']:.2f} % ({100 * low:.1f} to {100 * high:.1f})"
+    return share_text(block["accuracy"], block["accuracy_ci95"])

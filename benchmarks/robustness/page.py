@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.markdown import markdown_table, markdown_text
 from benchmarks.robustness.distortions import CLEAN
-from benchmarks.table import MISSING, signed
+from benchmarks.table import MISSING, share_text, signed
 from edge.errors import DataError
 
 BEGIN, END = "<!-- robustness:begin -->", "<!-- robustness:end -->"
@@ -74,11 +74,6 @@ def check_pictures(records: Iterable[tuple[Path, Mapping[str, Any]]]) -> None:
                 "one that counts"
             )
         known[name] = path
-
-
-def share_text(share: float, interval: Sequence[float]) -> str:
-    """Return a share of 0..1 in percent with its interval."""
-    return f"{100 * share:.2f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
 def points_text(change: Mapping[str, Any]) -> str:

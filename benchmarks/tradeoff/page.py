@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.machines import machine_text
 from benchmarks.markdown import markdown_table, markdown_text
-from benchmarks.table import MISSING, size_text
+from benchmarks.table import MISSING, share_text, size_text
 from benchmarks.tradeoff.front import pareto_front
 from edge.stability import FINE
 from edge.wording import counted
@@ -86,7 +86,7 @@ def _row(cell: Mapping[str, Any], on_front: bool) -> tuple[str, ...]:
     interval, ratio = cell["accuracy_ci95"], cell["ratio"]
     accuracy = MISSING
     if cell["accuracy"] is not None:
-        accuracy = f"{100 * cell['accuracy']:.2f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+        accuracy = share_text(cell["accuracy"], interval)
     speed = MISSING
     if ratio is not None:
         speed = f"{ratio['median']:.2f}× ({ratio['ci95'][0]:.2f} to {ratio['ci95'][1]:.2f})"
