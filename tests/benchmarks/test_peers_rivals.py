@@ -114,7 +114,7 @@ def test_a_quantized_input_takes_steps_of_the_told_range() -> None:
 def test_a_file_that_describes_itself_takes_bytes_and_needs_no_range(folder: Path) -> None:
     (rival,) = rival_files(scene(folder, "described.tflite", span="-1..1"), Progress())
     assert (rival.as_bytes, rival.note, rival.span) == (True, "as found", SPANS["0..255"])
-    assert rival.pictures is not None and rival.pictures.shape == (len(ROWS), 56, 56, 3)
+    assert rival.pictures is not None and rival.pictures.shape == (len(ROWS), 80, 80, 3)
 
 
 def test_a_rival_is_scored_on_its_own_pictures_beside_the_models_files(folder: Path) -> None:
