@@ -25,6 +25,7 @@ _HEADINGS = (
     "Run", "Backbone, input", "Recipe, and what differs from it", "Learned from", "Accuracy (95 %)", "Macro-F1", "ECE",
     "Hours", "Computed on",
 )  # fmt: skip
+_NEEDED = ("metrics", "supervision", "teachers", "command", "backend", "devices")
 _REMEDY = "keep the run.json of a finished `python -m train fit`"
 
 
@@ -79,9 +80,12 @@ def markdown(runs: Iterable[Run]) -> str:
 
 def _run(path: Path) -> Run:
     values = read_record(path)
+    missing = [key for key in _NEEDED if key not in values]
+    if missing:
+        raise DataError(f"{path}: expected {', '.join(_NEEDED)}; no {', '.join(missing)}; {_REMEDY}")
     told = Recipe.from_json(values["recipe"])
     part = values["data"]["roles"]["validation"]
-    if part not in values.get("metrics", {}):
+    if part not in values["metrics"]:
         raise DataError(f"{path}: expected a finished run, with figures on {part}; got none; {_REMEDY}")
     teachers = ", ".join(teacher["name"] for teacher in values["teachers"])
     side = f"{values['input']['height']} px, {values['input']['colour']}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from edge.errors import OutputError
+from edge.errors import DataError, OutputError
 
 _BLOCK_BYTES = 1 << 20
 
@@ -63,6 +65,34 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise _refused(path, error) from error
+
+
+def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all.
+
+    Raises:
+        OutputError: as `write_atomically`.
+        ValueError: a number is not finite.
+    """
+    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
+    """Return what a JSON file holds.
+
+    Args:
+        path: the file.
+        remedy: what its user can do where it holds no JSON.
+
+    Raises:
+        DataError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected a JSON record; got {error}; {remedy}") from error
 
 
 def sha256_of(source: str | os.PathLike[str] | bytes) -> str:

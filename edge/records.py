@@ -6,16 +6,14 @@ Every record says what ran (model with sha256), on what (machine, runtime, threa
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from edge.errors import DataError
-from edge.files import write_atomically
+from edge.files import read_json, write_json
 from edge.system import board
 from edge.system.machine import Machine
 
@@ -68,7 +66,7 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
         OSError: the file cannot be written.
     """
     _check(record, path)
-    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(path, record)
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -77,12 +75,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, no JSON, no record of schema 1, or lacks a field.
     """
-    try:
-        record: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON record; got {error}; run `fer-edge benchmark` again") from error
+    record: dict[str, Any] = read_json(path, "run `fer-edge benchmark` again")
     _check(record, path)
     return record
 

@@ -8,7 +8,6 @@ XNNPACK: ``partitions``, ``operators`` and those ``outside``, as in the records 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from benchmarks.arm.runtimes import RUNTIME
 from benchmarks.markdown import markdown_table
 from edge import __version__
 from edge.errors import ContractError, DataError, ModelFileError
-from edge.files import sha256_of, write_atomically
+from edge.files import read_json, sha256_of, write_json
 from edge.modelfile import parse_model
 from edge.records import machine, now
 
@@ -149,7 +148,7 @@ def write_instructions(path: str | os.PathLike[str], fields: dict[str, Any]) -> 
         OutputError: the file cannot be written.
     """
     _check(fields, path)
-    write_atomically(path, json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(path, fields)
 
 
 def read_instructions(path: str | os.PathLike[str]) -> Instructions:
@@ -158,12 +157,7 @@ def read_instructions(path: str | os.PathLike[str]) -> Instructions:
     Raises:
         DataError: the file is missing, no JSON, no record of this kind and schema, or a field is missing or wrong.
     """
-    try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON record; got {error}; count again with --record") from error
+    fields = read_json(path, "count again with --record")
     return _check(fields, path)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.peers.turns import ratio
 from edge.benchmark import percentiles
 from edge.errors import DataError
-from edge.files import write_atomically
+from edge.files import write_json
 
 SCHEMA = 1
 KIND = "peers"
@@ -66,7 +66,7 @@ def write_peers(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
         OSError: the file cannot be written.
     """
     _check(record, path)
-    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(path, record)
 
 
 def read_peers(path: str | os.PathLike[str]) -> dict[str, Any]:

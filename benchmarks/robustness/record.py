@@ -13,7 +13,7 @@ from benchmarks.robustness.scoring import UNCERTAIN_BELOW, answers, mean_over_ki
 from edge.accuracy import Tick, data_block, true_classes
 from edge.benchmark import common, encode_classes, model_block, xnnpack
 from edge.errors import DataError
-from edge.files import write_atomically
+from edge.files import read_json, write_json
 from edge.interpreter import Classifier
 from edge.packs import Pack
 from edge.schema import violations
@@ -104,7 +104,7 @@ def write(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
         OutputError: the file cannot be written.
     """
     _check(record, path)
-    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(path, record)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -113,12 +113,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, of another kind, breaks the schema or contradicts itself.
     """
-    try:
-        record: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: expected a record; got: {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON record; got {error}; {_REMEDY}") from error
+    record: dict[str, Any] = read_json(path, _REMEDY)
     _check(record, path)
     return record
 

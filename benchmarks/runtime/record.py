@@ -6,16 +6,14 @@ detectors, and `python -m tests.edge.fuzz` fuzz.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import edge
 from edge.errors import DataError
-from edge.files import write_atomically
+from edge.files import read_json, write_json
 from edge.records import machine, now
 
 SCHEMA = 1
@@ -78,7 +76,7 @@ def write(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
         OutputError: the file cannot be written.
     """
     _check(record, path)
-    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(path, record)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -87,12 +85,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, no JSON, of another kind, or lacks a field.
     """
-    try:
-        record: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON record; got {error}; measure again") from error
+    record: dict[str, Any] = read_json(path, "measure again")
     _check(record, path)
     return record
 

@@ -18,7 +18,7 @@ from benchmarks.tradeoff.runner import Failure
 from benchmarks.tradeoff.steps import Cell, Step, cells, run_name
 from benchmarks.tradeoff.study import Study
 from edge.errors import DataError
-from edge.files import write_atomically
+from edge.files import read_json, write_json
 from edge.records import machine, now, read_record
 
 SCHEMA = 1
@@ -82,7 +82,7 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
         ValueError: a number is not finite.
         OutputError: the file cannot be written.
     """
-    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(path, record)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -91,12 +91,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, of another kind, or lacks a field.
     """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: expected a record; got: {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON record; got {error}; run the study again") from error
+    record = read_json(path, "run the study again")
     if not isinstance(record, dict) or (record.get("schema"), record.get("kind")) != (SCHEMA, KIND):
         came = (record.get("schema"), record.get("kind")) if isinstance(record, dict) else "no object"
         raise DataError(f"{path}: expected a record of schema {SCHEMA} and kind {KIND}; got {came}; run the study")

@@ -113,6 +113,13 @@ def test_a_record_that_is_no_finished_run_is_refused(tmp_path: Path, changes: di
         read_runs([written(tmp_path / "runs", record(**changes))])
 
 
+@pytest.mark.parametrize("key", ["metrics", "supervision", "teachers", "command", "backend", "devices"])
+def test_a_record_without_a_field_of_the_table_is_refused_in_one_line(tmp_path: Path, key: str) -> None:
+    short = {name: value for name, value in record().items() if name != key}
+    with pytest.raises(DataError, match=f"; no {key}; keep the run.json"):
+        read_runs([written(tmp_path / "runs", short)])
+
+
 def test_another_kind_of_record_and_two_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no name, backbone"):
         read_runs([written(tmp_path / "a", {"schema": 1, "kind": "latency"})])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import OutputError
-from edge.files import atomic_path, cache_dir, sha256_of, write_atomically
+from edge.errors import DataError, OutputError
+from edge.files import atomic_path, cache_dir, read_json, sha256_of, write_atomically, write_json
 
 
 def test_text_and_bytes_are_written_whole_into_folders_that_are_made(tmp_path: Path) -> None:
@@ -104,3 +104,22 @@ def test_the_cache_folder_is_our_own_variable_then_xdg_then_home(monkeypatch: py
     assert cache_dir() == Path("/xdg/fer-edge")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_dir() == Path("/home/me/.cache/fer-edge")
+
+
+def test_a_record_comes_back_as_it_was_written_and_one_with_nan_replaces_nothing(tmp_path: Path) -> None:
+    path, record = tmp_path / "r.json", {"name": "Lite0 é", "samples": [1.5, 2]}
+    write_json(path, record)
+    assert read_json(path, "measure again") == record
+    assert "é" in path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"samples": [float("nan")]})
+    assert read_json(path, "measure again") == record
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_json_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").write_text('{"name": ', encoding="utf-8")
+    with pytest.raises(DataError, match=r"cut\.json: expected a JSON record; got .*; measure again$"):
+        read_json(tmp_path / "cut.json", "measure again")
+    with pytest.raises(DataError, match=r"none\.json: expected a record; got No such file or directory; check the path"):
+        read_json(tmp_path / "none.json", "measure again")
