@@ -121,5 +121,5 @@ def test_what_is_no_json_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text('{"name": ', encoding="utf-8")
     with pytest.raises(DataError, match=r"cut\.json: expected a JSON record; got .*; measure again$"):
         read_json(tmp_path / "cut.json", "measure again")
-    with pytest.raises(DataError, match=r"none\.json: expected a record; got No such file or directory; check the path"):
+    with pytest.raises(DataError, match=r"none\.json: expected a record; got No such file .*; check the path"):
         read_json(tmp_path / "none.json", "measure again")
