@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from convert.own_steps import OwnSteps
 
 FEW_PICTURES = 1000  # below it, agreement is judged with its chance
-VALUES_FLOOR = 0.999
-"""Least share of all layers' values that are the same integer in file and network; ties leave 0.99999 and more, one
-entry of a swish's table that lies on a tie 0.9998."""
-LAYER_FLOOR = 0.98
-"""The same of one layer: one entry of a sigmoid's table of 256 may lie on a tie (1.1 % of the values was seen)."""
 
 
 class CheckError(ValueError):
@@ -180,11 +175,9 @@ def require_agreement(
 ) -> list[str]:
     """Refuses a file that does not give its network's classes; returns warnings where that is no fault.
 
-    Integer rounding moves near-ties. Fine-tuning settles the weights on their grid, so that a qat-int8 file must agree;
-    a ptq-int8 file of a network unsure of many pictures may not quite (98.7 % was seen), and is only warned of. On a
-    small part, a shortfall that chance explains (``is_chance``) is only warned of too: 4 of 280 pictures are 98.6 %.
-    A file whose layers each give their network's integers is right, whatever becomes of the few that differ by the
-    rounding of a tie (EfficientNet-B0: 98.5 %); it is warned of with those figures.
+    An int8 file's network is computed in integers (``convert.integers``), so that the rounding of near-ties does not
+    count. On a small part, a shortfall that chance explains (``is_chance``) is only warned of: 4 of 280 pictures are
+    98.6 %.
 
     Args:
         recipe: Of the file.
@@ -192,27 +185,20 @@ def require_agreement(
         share: Of pictures on which file and network agree, 0..1.
         samples: Number of pictures.
         decides: Whether this is the part to decide on (validation); others are only warned of.
-        steps: Asked where the file would be refused; gives None where there is nothing to compare.
+        steps: Asked where the file is refused, for the layer that differs; gives None where there is none to compare.
 
     Raises:
-        CheckError: Less than 99 % of the pictures agree, of 1,000 or more; of fewer, too few for chance; and a layer
-            alone differs on 2 % of its values, or one value of 1,000 of all does.
+        CheckError: Less than 99 % of the pictures agree, of 1,000 or more; of fewer, too few for chance.
     """
     if share >= AGREEMENT_FLOOR:
         return []
-    if recipe == "ptq-int8" or not decides or is_chance(share, samples):
+    if not decides or is_chance(share, samples):
         return [f"gives its network's class for {share:.2%} of {part}, less than {AGREEMENT_FLOOR:.0%}"]
     found = steps()
-    if found is not None and found.share >= VALUES_FLOOR and found.least >= LAYER_FLOOR:
-        return [
-            f"gives its network's class for {share:.2%} of {part}, less than {AGREEMENT_FLOOR:.0%}, though each of "
-            f"{found.layers} layers alone gives its integers: {found.share:.4%} of all values, {found.least:.2%} of "
-            f"those of {found.layer}"
-        ]
-    apart = "" if found is None else f", {found.share:.4%} of its layers' values, {found.least:.2%} of {found.layer}'s"
+    apart = "" if found is None else f"; of {found.layer}'s values {found.least:.2%} are the network's"
     raise CheckError(
         f"expected the {recipe} file to give its network's class for {AGREEMENT_FLOOR:.0%} of {part}; "
-        f"came {share:.2%}{apart}; fine-tune longer (--epochs), or report the model"
+        f"came {share:.2%}{apart}; report the model"
     )
 
 

@@ -26,6 +26,7 @@ from convert.export import INT8_RECIPES, export_float, export_int8, probabilitie
 from convert.finetune import QatConfig, Tuned, finetune
 from convert.graph import Graph
 from convert.inspection import inspect
+from convert.integers import IntegerNetwork
 from convert.layer_error import layer_errors
 from convert.layout import lay_out
 from convert.own_steps import OwnSteps, own_steps
@@ -354,14 +355,13 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
     inspection = inspect(content)
     warnings = checks.require_sound(recipe, work.int8_graph, inspection, exported.kept)
     compared: dict[str, Any] = {}
-    own: list[OwnSteps] = []
+    integers: IntegerNetwork | None = None
+    if recipe in INT8_RECIPES:
+        integers = IntegerNetwork(exported.flatbuffer, lay_out(work.int8_graph), exported.reference)
 
     def steps() -> OwnSteps | None:
-        if recipe not in INT8_RECIPES:
-            return None
-        graph, few = lay_out(work.int8_graph), work.parts[0].images[:LAYER_PICTURES]
-        own.append(own_steps(exported.flatbuffer, graph, exported.reference, few))
-        return own[0]
+        few = work.parts[0].images[:LAYER_PICTURES]
+        return None if integers is None else own_steps(exported.flatbuffer, integers, few)
 
     for part in work.parts:
         with work.progress.bar(f"{recipe} on {part.name}", len(part.images)) as advance:
@@ -369,8 +369,8 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         compared[part.name] = checks.compare(
             probabilities(work.logits(work.float_model, part)), came, part.labels, names, seed
         )
-        expected = probabilities(work.logits(exported.reference, part))
-        share = checks.agreement(checks.as_uint8_output(expected) if recipe in INT8_RECIPES else expected, came)
+        logits = work.logits(exported.reference, part)
+        share = _agreement(logits if integers is None else integers(part.images), recipe, came)
         if recipe in (*INT8_RECIPES, "float32"):
             warnings += checks.require_agreement(
                 recipe, part.name, share, len(part.images), decides=part is work.parts[0], steps=steps
@@ -379,6 +379,8 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
             ties = f"{compared[part.name]['ties']:.1%} of {part.name}"
             warnings.append(f"several classes tie for the highest on {ties}: its agreement says little")
         compared[part.name]["agreement_with_network"] = share
+        if integers is not None:
+            compared[part.name]["agreement_with_network_in_float32"] = _agreement(logits, recipe, came)
         compared[part.name]["ece"] = calibration_error(came, part.labels)
         work.progress.say(report_of.line(recipe, part.name, compared[part.name]))
     rows = tuple(report_of.metric(work.dataset, work.config, name, compared[name]["file"]) for name in compared)
@@ -397,10 +399,15 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         **({"layers": _layers(work, content)} if recipe in INT8_RECIPES else {}),
         "parts": compared,
         **exported.facts,
-        **({"own_steps": dataclasses.asdict(own[0]) | {"pictures": LAYER_PICTURES}} if own else {}),
         "warnings": warnings,
     }
     return report, content
+
+
+def _agreement(logits: np.ndarray, recipe: str, came: np.ndarray) -> float:
+    """Of a file's probabilities [n, classes] with its network's logits [n, classes]."""
+    expected = probabilities(logits)
+    return checks.agreement(checks.as_uint8_output(expected) if recipe in INT8_RECIPES else expected, came)
 
 
 def _layers(work: Work, content: bytes) -> list[dict[str, Any]]:

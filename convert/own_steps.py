@@ -1,11 +1,7 @@
-"""Whether an int8 file computes what its network says, each layer on the file's own inputs.
+"""Which layer of an int8 file computes something else than its network, each layer on the file's own inputs.
 
-Classes may differ although every layer is right. Where a float sum lies on the border of two steps, float arithmetic
-and XNNPACK's integers round it apart, one value in a hundred thousand; in a deep network with swish and
-squeeze-and-excite that one moves others, until many values and some classes differ. ``convert.checks`` decides by this
-which it is.
-
-It runs XNNPACK itself: the kernels without it round MEAN otherwise (up to six values in ten a step away).
+Asked by ``convert.checks`` where a file does not give its network's classes. It runs XNNPACK itself, because the
+kernels without it round MEAN otherwise (up to six values in ten a step away).
 """
 
 from __future__ import annotations
@@ -18,9 +14,9 @@ import numpy as np
 
 from convert import flatfile
 from convert.graph import INPUT, Graph
-from convert.layer_error import dequantized, keeping_interpreter, layer_tensors
+from convert.integers import IntegerNetwork
 from convert.parity import normalize
-from convert.quantization import PREFIX, SAME_SCALE
+from convert.quantization import SAME_SCALE
 
 
 @dataclass(frozen=True)
@@ -42,33 +38,31 @@ class OwnSteps:
     layer: str
 
 
-def own_steps(flatbuffer: bytes, graph: Graph, reference: Any, pictures: np.ndarray) -> OwnSteps:
+def own_steps(flatbuffer: bytes, network: IntegerNetwork, pictures: np.ndarray) -> OwnSteps:
     """Compares each layer of an int8 file, run by XNNPACK, with its network's layer on the file's own inputs.
 
     Args:
-        flatbuffer: Of ``convert.export.export_int8``.
-        graph: Of the network as it was exported (``convert.layout.lay_out``); its weights are not looked at.
-        reference: Of ``convert.quantization.for_export``.
+        flatbuffer: The file that ``network`` is of.
+        network: Of ``convert.integers``.
         pictures: uint8 [n, height, width, 3], raw; a few dozen do.
 
     Raises:
         ValueError: No picture, or no layer has an int8 tensor and known inputs.
     """
+    import tensorflow as tf
+
     if len(pictures) == 0:
         raise ValueError("expected pictures to compare the layers on; came none; give some of the validation part")
-    tensors = layer_tensors(keeping_interpreter(flatbuffer), graph)
-    rows = _run(flatbuffer, tensors, pictures)
-    values = {name: dequantized(found, tensors[name]) for name, found in rows.items()}
-    values[INPUT] = normalize(pictures, graph)
+    rows = _run(flatbuffer, network.tensors, pictures)
+    values = {INPUT: network.steps[INPUT].rounded(tf.constant(normalize(pictures, network.graph)))}
+    values |= {name: tf.constant(found, tf.float32) for name, found in rows.items()}
     shares: dict[str, float] = {}
     same = count = 0
-    for name, details in tensors.items():
-        feeds = [_feed(graph, feed, values) for feed in graph[name].inputs]
-        if details["dtype"] != np.int8 or graph[name].kind in SAME_SCALE or any(feed is None for feed in feeds):
+    for name, found in rows.items():
+        feeds = [_feed(network.graph, feed, values) for feed in network.graph[name].inputs]
+        if network.graph[name].kind in SAME_SCALE or any(feed is None for feed in feeds):
             continue
-        came = np.asarray(_layer(reference, name)(feeds[0] if len(feeds) == 1 else feeds, training=False))
-        scale, zero_point = details["quantization"]
-        equal = np.round(came / scale) + zero_point == rows[name]
+        equal = network.layer(name, feeds).numpy() == found
         shares[name] = float(equal.mean())
         same, count = same + int(equal.sum()), count + equal.size
     if not shares:
@@ -101,15 +95,12 @@ def _run(flatbuffer: bytes, tensors: Mapping[str, Any], pictures: np.ndarray) ->
     return {name: np.concatenate(found) for name, found in rows.items()}
 
 
-def _feed(graph: Graph, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray | None:
+def _feed(graph: Graph, name: str, values: Mapping[str, Any]) -> Any:
     """What a layer reads; None where the file has no tensor of it."""
     if name in values:
         return values[name]
+    import tensorflow as tf
+
     node = graph[name]
     below = _feed(graph, node.inputs[0], values) if node.kind == "reshape" else None
-    return None if below is None else below.reshape(-1, *node.shape)
-
-
-def _layer(reference: Any, name: str) -> Any:
-    names = {layer.name for layer in reference.layers}
-    return reference.get_layer(PREFIX + name if PREFIX + name in names else name)
+    return None if below is None else tf.reshape(below, (-1, *node.shape))
