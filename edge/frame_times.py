@@ -20,9 +20,10 @@ from edge.benchmark import summary_ms
 from edge.images import decode_image
 from edge.sources.frames import Frame
 from edge.sources.live import LiveSource
-from edge.stream import Stream, StreamReading
+from edge.stream import StreamReading
 
 Tick = Callable[[int, int], None]  # (done, in all)
+Read = Callable[[Frame], StreamReading]  # a `Stream`
 
 STAGES = ("decode", "handover", "detect", "crop", "infer", "post")  # post: association, following, smoothing, events
 FPS = 30.0  # the pace that frames read in turn are stamped with; they are read as fast as they can be
@@ -86,7 +87,7 @@ class _Timer:
 
 
 def in_turn(
-    stream: Stream,
+    stream: Read,
     pictures: Sequence[bytes],
     frames: int,
     warmup: int,
@@ -118,7 +119,7 @@ def in_turn(
 
 
 def live(
-    stream: Stream,
+    stream: Read,
     pictures: Sequence[bytes],
     fps: float,
     frames: int,

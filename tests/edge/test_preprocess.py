@@ -180,7 +180,8 @@ def test_a_large_crop_is_halved_before_it_is_averaged_and_loses_nothing_but_roun
 @pytest.mark.parametrize("side", [100, 119, 142, 143, 170, 190, 230, 284, 310, 380])
 def test_a_crop_averaged_by_whole_blocks_is_nearly_the_mean_over_shares_of_pixels(side: int) -> None:
     noise = np.random.default_rng(side).integers(0, 256, (side // 4, side // 4, 3)).astype(np.uint8)
-    picture = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)  # details of four pixels
+    # Details of four pixels.
+    picture = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
     spec = CropSpec(side_scale=1.0, offset_x=0.0, offset_y=0.0, resolution_px=48, alignment="none")
     exact = cv2.resize(picture, (48, 48), interpolation=cv2.INTER_AREA).astype(int)
     came = np.abs(crop_face(picture, (0, 0, side, side), spec, 48, 48).astype(int) - exact)
