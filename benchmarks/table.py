@@ -117,7 +117,9 @@ def build(evidence: Evidence) -> Table:
         ratios=tuple(ratios),
         conversions=tuple(sorted(evidence.conversions, key=lambda c: (c.name, c.recipe != FLOAT, c.recipe))),
         replaced=tuple(sorted({facts.path for facts in evidence.facts} - kept)),
-        pipelines=tuple(sorted(pipelines, key=lambda p: (p.setting, p.model, p.detector, p.detect_every, p.live_fps or 0))),
+        pipelines=tuple(
+            sorted(pipelines, key=lambda p: (p.setting, p.model, p.detector, p.detect_every, p.live_fps or 0))
+        ),
     )
 
 

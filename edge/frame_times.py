@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.benchmark import summary_ms
+from edge.errors import CameraError
 from edge.images import decode_image
-from edge.sources.frames import Frame
+from edge.sources.frames import Frame, Status
 from edge.sources.live import LiveSource
 from edge.stream import StreamReading
 
@@ -142,7 +143,7 @@ def live(
         tick: called with (frames done, frames in all).
 
     Raises:
-        CameraError: a picture cannot be decoded.
+        CameraError: a picture cannot be decoded, or none came for seconds.
     """
     camera = _Capture(pictures, fps)
     first = dropped = 0
@@ -154,7 +155,7 @@ def live(
         first, begun_s = camera.taken, time.monotonic()
 
     timer = _Timer(frames, warmup, started, tick)
-    with LiveSource("drawn camera", lambda: camera) as source:
+    with LiveSource("drawn camera", lambda: camera, on_status=_refuse) as source:
         coming = source.frames()
         for _ in range(frames + warmup):
             timer.next()
@@ -215,6 +216,11 @@ class _Capture:
             "decode_ms": summary_ms(self._decode_ms[first:last]),
             "capture_cpu_ms": cpu_ms,
         }
+
+
+def _refuse(status: Status) -> None:
+    """End a measurement whose camera fails: an outage is no frame's time."""
+    raise CameraError(f"drawn camera: expected frames all through; got a camera that is {status.kind}; measure again")
 
 
 def there_and_back(pictures: Sequence[bytes]) -> Iterator[bytes]:

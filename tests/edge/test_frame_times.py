@@ -80,6 +80,8 @@ def test_pictures_that_cannot_be_decoded_end_the_measurement() -> None:
         CameraError, match="drawn camera: expected a camera that delivers pictures; got: expected a pic"
     ):
         live(Reader(), [b"no picture"], 30.0, 1, 0, lambda: None)
+    with pytest.raises(CameraError, match="drawn camera: expected frames all through; got a camera that is lost"):
+        live(Reader(), [JPEG, b"no picture"], 30.0, 5, 0, lambda: None)
 
 
 def test_pictures_are_played_there_and_back() -> None:
