@@ -90,9 +90,10 @@ def _plot(group: Sequence[Pipeline], names: Sequence[str], slowest_ms: float) ->
             left = 0.0
             for index, name in enumerate((*names, REST)):
                 value = parts_ms(pipeline).get(name, 0.0)
+                colour, hatch = COLOURS[index % len(COLOURS)], _HATCHES[index % len(_HATCHES)]
                 axes[0].barh(
-                    place, value, left=left, height=0.6, color=COLOURS[index % len(COLOURS)], edgecolor=INK,
-                    linewidth=0.4, hatch=_HATCHES[index % len(_HATCHES)], label=name if place == 0 else None,
+                    place, value, left=left, height=0.6, color="white" if name == REST else colour, edgecolor=INK,
+                    linewidth=0.4, hatch="" if name == REST else hatch, label=name if place == 0 else None,
                 )  # fmt: skip
                 left += value
             text = f"{pipeline.whole.mean:.2f} ms{mark(pipeline.stability)}"
