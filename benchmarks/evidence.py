@@ -292,6 +292,7 @@ def _pipeline(record: Fields) -> Pipeline:
         stages={name: _stage(stages.block(name), stages.block(name).whole("n")) for name in stages.values},
         whole=_stage(record.block("end_to_end_ms"), frames),
         stability=stability_of(record),
+        live_fps=record.block("live").number("fps") if "live" in record.values else None,
     )
 
 

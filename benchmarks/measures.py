@@ -194,6 +194,7 @@ class Pipeline:
         frame: width and height in pixels.
         stages: name -> its times, in the order of the frame's way; `whole` the frame from end to end.
         detect_every: the detector runs on one frame in so many; `infer_every` the classifier.
+        live_fps: frames a second that a capture thread decoded; None: decoding and reading took turns.
     """
 
     path: Path
@@ -209,6 +210,7 @@ class Pipeline:
     stages: Mapping[str, Stage]
     whole: Stage
     stability: Stability | None
+    live_fps: float | None = None
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,9 @@ def build(evidence: Evidence) -> Table:
     )
     pipelines = _newest(
         evidence.pipelines,
-        lambda p: (p.model.sha256, p.setting, p.threads, p.frame, p.detector, p.detect_every, p.infer_every),
+        lambda p: (
+            p.model.sha256, p.setting, p.threads, p.frame, p.detector, p.detect_every, p.infer_every, p.live_fps,
+        ),
         lambda p: p.created,
     )
     rows = [
@@ -115,7 +117,9 @@ def build(evidence: Evidence) -> Table:
         ratios=tuple(ratios),
         conversions=tuple(sorted(evidence.conversions, key=lambda c: (c.name, c.recipe != FLOAT, c.recipe))),
         replaced=tuple(sorted({facts.path for facts in evidence.facts} - kept)),
-        pipelines=tuple(sorted(pipelines, key=lambda p: (p.setting, p.model, p.detector, p.detect_every))),
+        pipelines=tuple(
+            sorted(pipelines, key=lambda p: (p.setting, p.model, p.detector, p.detect_every, p.live_fps or 0))
+        ),
     )
 
 

@@ -1,13 +1,13 @@
 """What a frame takes on this machine, stage by stage, and the share that is neither detection nor inference.
 
-A camera's frames come as JPEG: drawn ones are encoded before the clock starts and decoded under it. The clock wraps
-the whole frame, so that nothing hides between the stages. Nothing is drawn or written. No printing here.
+A camera's frames come as JPEG: drawn ones are encoded before the clock starts and decoded under it, in turn with the
+reading or in a capture thread (`edge.frame_times`). The clock wraps the whole frame, so that nothing hides between the
+stages. Nothing is drawn or written. No printing here.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,16 @@ import numpy.typing as npt
 from edge import statistics
 from edge.benchmark import common, summary_ms
 from edge.errors import DataError
-from edge.images import decode_image, encode_jpeg
+from edge.frame_times import STAGES, FrameTimes, Tick, in_turn, live
+from edge.images import encode_jpeg
 from edge.recognizer import Recognizer
 from edge.sources.devices import SyntheticCamera
-from edge.sources.frames import Frame
 from edge.stability import Series, judge
 from edge.statistics import BOOTSTRAP_SEED
 from edge.stream import Stream, StreamSettings
 from edge.system.conditions import clock_mhz, conditions, ended
 from edge.system.machine import Machine
 
-Tick = Callable[[int, int], None]  # (done, in all)
-
-STAGES = ("decode", "detect", "crop", "infer", "post")  # post: association, following, smoothing, events
-FPS = 30.0  # the pace that the frames are stamped with; they are read as fast as they can be
 JPEG_QUALITY = 90
 _KEPT_FRAMES = 300  # played forwards and backwards, so that faces never jump
 
@@ -43,11 +39,13 @@ def pipeline_record(
     command: Sequence[str],
     tick: Tick | None = None,
     machine: Machine | None = None,
+    live_fps: float | None = None,
 ) -> dict[str, Any]:
     """Return the pipeline record of a stream of encoded pictures.
 
     `overhead.share` is the median over detection cycles (`detect_every` frames) of the cycle's time that is neither
-    detection nor inference, 0..1, with its 95 % bootstrap interval. `stability` is judged by whole cycles.
+    detection nor inference, 0..1, with its 95 % bootstrap interval. `stability` is judged by whole cycles. A live
+    record says in `live` what the capture thread did beside, and the share with its CPU time counted in.
 
     Args:
         recognizer: detector and classifier.
@@ -58,70 +56,84 @@ def pipeline_record(
         command: the words of the running command.
         tick: called with (frames done, frames in all).
         machine: where facts are read; None: this machine.
+        live_fps: frames a second that a capture thread decodes, newest first; None: decoding and reading take turns.
 
     Raises:
+        CameraError: with `live_fps`, a picture cannot be decoded.
         DataError: no face was found in any frame: crop and inference were not measured.
         ImageError: a picture cannot be decoded.
-        ValueError: frames or warmup out of range, or no picture.
+        ValueError: frames or warmup out of range, a pace that is not positive, or no picture.
     """
     if frames < settings.detect_every or warmup < 0 or not pictures:
         raise ValueError(
             f"expected {settings.detect_every} or more frames, 0 or more for warm-up and a picture; got {frames}, "
             f"{warmup} and {len(pictures)}"
         )
+    if live_fps is not None and not live_fps > 0:
+        raise ValueError(f"expected live_fps above 0, or None; got {live_fps}")
     where = Machine() if machine is None else machine
     before, start_mhz = conditions(where), None
+
+    def begin() -> None:
+        nonlocal start_mhz
+        start_mhz = clock_mhz(where)
+
     stream = Stream(recognizer, settings)
-    rows, faces = [], 0
-    height = width = 0
-    for index, content in zip(range(-warmup, frames), _there_and_back(pictures), strict=False):
-        if index == 0:
-            start_mhz = clock_mhz(where)
-        start = time.perf_counter_ns()
-        picture = decode_image(content)
-        decoded = time.perf_counter_ns()
-        reading = stream(Frame(picture, index + warmup, (index + warmup) / FPS, 0))
-        end = time.perf_counter_ns()
-        height, width = picture.shape[:2]
-        if index >= 0:
-            spent = reading.latency_ms
-            stages = (spent["detect"], spent["crop"], spent["infer"], spent["track"])
-            rows.append(((decoded - start) / 1e6, *stages, (end - start) / 1e6))
-            faces += len(reading.faces)
-            if tick is not None:
-                tick(index + 1, frames)
+    if live_fps is None:
+        times = in_turn(stream, pictures, frames, warmup, begin, tick)
+    else:
+        times = live(stream, pictures, live_fps, frames, warmup, begin, tick)
     course = ended(where, before, start_mhz)
-    if not faces:
+    if not times.faces:
         raise DataError(f"expected a face in the frames; got none in {frames}; use another --picture or --detector")
-    times = np.array(rows)
     return {
         **common("pipeline", recognizer.classifier, command, course, where),
-        "frame": {"width": width, "height": height},
+        "frame": {"width": times.width, "height": times.height},
         "frames": frames,
         "warmup": warmup,
-        "faces_per_frame": faces / frames,
+        "faces_per_frame": times.faces / frames,
         "detector": recognizer.detector.name,
         "detect_every": settings.detect_every,
         "infer_every": settings.infer_every,
         "stages_ms": {
             name: {**summary_ms(ran.tolist()), "n": len(ran)}
-            for name, column in zip(STAGES, times.T, strict=False)
+            for name, column in zip(STAGES, times.stages_ms.T, strict=True)
             if len(ran := column[column > 0])
         },
-        "end_to_end_ms": summary_ms(times[:, -1].tolist()),
-        "overhead": overhead(times[:, -1], times[:, STAGES.index("detect")] + times[:, STAGES.index("infer")],
-                             settings.detect_every),
+        "end_to_end_ms": summary_ms(times.whole_ms.tolist()),
+        "overhead": overhead(times.whole_ms, times.model_ms, settings.detect_every),
+        **({} if times.live is None else {"live": {**times.live, **with_capture(times)}}),
         "stability": judge(
-            [Series("detection cycles", in_cycles(times[:, -1], settings.detect_every).tolist())],
+            [Series("detection cycles", in_cycles(times.whole_ms, settings.detect_every).tolist())],
             course,
             recognizer.classifier.threads,
         ),
-    }  # fmt: skip
+    }
 
 
-def overhead(
-    whole_ms: npt.NDArray[np.float64], model_ms: npt.NDArray[np.float64], detect_every: int
-) -> dict[str, Any]:
+def with_capture(times: FrameTimes) -> dict[str, float]:
+    """Return what a live record says of both threads together.
+
+    `busy_share` is the share of the time, 0..1, in which the reader was at work and not waiting for the camera;
+    `share_with_capture` the overhead, of all timed frames, with the capture thread's CPU time counted as overhead.
+
+    Args:
+        times: of a live run.
+
+    Raises:
+        ValueError: they are of another.
+    """
+    if times.live is None:
+        raise ValueError("expected times of a live run; got those of frames decoded in turn")
+    busy_ms = float(times.whole_ms.sum())
+    all_ms = busy_ms + times.live["capture_cpu_ms"]
+    return {
+        "busy_share": min(1.0, busy_ms / (1e3 * times.live["seconds"])),
+        "share_with_capture": 1 - float(times.model_ms.sum()) / all_ms,
+    }
+
+
+def overhead(whole_ms: npt.NDArray[np.float64], model_ms: npt.NDArray[np.float64], detect_every: int) -> dict[str, Any]:
     """Return {"share": median over cycles, 0..1, "ci95": [low, high], "cycles": number}.
 
     Args:
@@ -148,9 +160,3 @@ def drawn_frames(width: int, height: int, picture: npt.NDArray[np.uint8] | None 
     """Return frames as a camera's JPEGs: a drawn face, or a picture (h, w, 3) uint8 RGB, that wanders about."""
     camera = SyntheticCamera(width, height, fps=0, picture=picture)
     return [encode_jpeg(camera.read(), JPEG_QUALITY) for _ in range(_KEPT_FRAMES)]
-
-
-def _there_and_back(pictures: Sequence[bytes]) -> Iterator[bytes]:
-    while True:
-        yield from pictures
-        yield from reversed(pictures)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-# A large crop is first averaged down, to no less than this many times the resolution wanted. An upright one by halves:
-# OpenCV averages blocks of 2 x 2 pixels several times as fast as shares of pixels. A turned one before it is turned:
-# sampled at the resolution itself, it would be smoother than an upright one.
+# A large crop is first averaged down, to no less than this many times the resolution wanted. An upright one by halves,
+# then interpolated to the multiple of that resolution below: OpenCV averages whole blocks of pixels several times as
+# fast as shares of pixels. A turned one before it is turned: sampled at the resolution itself, it would be smoother
+# than an upright one.
 _OVERSAMPLING = 2
 
 
@@ -143,6 +144,7 @@ def _cut_small(
     """Return the square at (left, top), halved while `_OVERSAMPLING * resolution_px` pixels a side or more are left.
 
     Its side is brought to the nearest multiple of what it is divided by, which moves a border by half of that at most.
+    What is then left, 2 to 4 times `resolution_px`, is interpolated to 2 or 3 times, for `fit` to average whole blocks.
     """
     halvings = max(1, side // (_OVERSAMPLING * resolution_px)).bit_length() - 1
     size = round(side / 2**halvings)
@@ -155,7 +157,10 @@ def _cut_small(
     face = _cut(image, left + moved, top + moved, size << halvings)
     for _ in range(halvings):
         face = fit(face, face.shape[0] // 2, face.shape[1] // 2)
-    return face
+    whole = face.shape[0] // resolution_px * resolution_px
+    if whole < _OVERSAMPLING * resolution_px or whole == face.shape[0]:
+        return face
+    return cv2.resize(face, (whole, whole), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def _cut(image: npt.NDArray[np.uint8], left: int, top: int, side: int) -> npt.NDArray[np.uint8]:

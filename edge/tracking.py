@@ -243,7 +243,7 @@ def likeness(a: Look, b: Look) -> float:
     """Return the cosine, -1..1, of two appearances; 1 where one is not known."""
     if a is None or b is None:
         return 1.0
-    return float(np.vdot(a, b) / max(1e-9, float(np.linalg.norm(a) * np.linalg.norm(b))))
+    return float(np.vdot(a, b)) / max(1e-9, math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b))))
 
 
 def iou(a: Box, b: Box) -> float:

@@ -73,6 +73,7 @@ def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
     if kind == "pipeline":
         frame = record["frame"]
         what = (frame["width"], frame["height"], record["detector"], record["detect_every"], record.get("infer_every"))
+        what += (f"live {record['live']['fps']:g}",) if "live" in record else ()
     elif kind == "footprint":
         what = (record["system"],)
     return kind, record["machine"].get("model"), *what
@@ -82,10 +83,29 @@ def _worst(values: Iterable[float]) -> float | None:
     return max(values, default=None)
 
 
-def overhead(found: Runtime) -> float | None:
-    """Return the largest share of a frame's time, in percent, that is neither detection nor inference, at 640×480."""
-    at_size = [each for each in found["pipeline"] if (each["frame"]["width"], each["frame"]["height"]) == FRAME]
-    return _worst(100 * each["overhead"]["share"] for each in at_size)
+def overhead(found: Runtime, live: bool, followed: bool | None = None) -> float | None:
+    """Return the largest share of a frame's time, in percent, that is neither detection nor inference, at 640×480.
+
+    Args:
+        found: the records.
+        live: of those whose frames were decoded in a capture thread, else of those that decode in turn.
+        followed: of those that follow faces between detections, or of those that detect in every frame; None: of both.
+    """
+    return _worst(
+        100 * each["overhead"]["share"]
+        for each in _at_size(found["pipeline"])
+        if ("live" in each) == live and followed in (None, each["detect_every"] > 1)
+    )
+
+
+def with_capture(found: Runtime) -> float | None:
+    """Return the largest such share, in percent, of live records with the capture thread's CPU time counted in."""
+    return _worst(100 * each["live"]["share_with_capture"] for each in _at_size(found["pipeline"]) if "live" in each)
+
+
+def _at_size(pipelines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records whose frames have the size that the target names."""
+    return [each for each in pipelines if (each["frame"]["width"], each["frame"]["height"]) == FRAME]
 
 
 def start_s(found: Runtime, command: str) -> float | None:
@@ -143,8 +163,14 @@ def crashes(found: Runtime, kind: str) -> float | None:
     return _worst(float(len(each["wrong"])) for each in enough)
 
 
+_OVERHEAD = "pipeline beside detection and inference, share of the frame at 640×480"
 TARGETS: tuple[Target[Runtime], ...] = (
-    Target("pipeline beside detection and inference, share of the frame at 640×480", 10, False, " %", overhead),
+    Target(f"{_OVERHEAD}; detection in every frame", 10, False, " %", lambda found: overhead(found, False, False)),
+    Target(f"{_OVERHEAD}; faces followed between detections", 10, False, " %",
+           lambda found: overhead(found, False, True)),
+    Target(f"{_OVERHEAD}; a live camera, decoded in its own thread", 10, False, " %",
+           lambda found: overhead(found, True)),
+    Target("the same with the capture thread's CPU time counted in", 10, False, " %", with_capture),
     Target("memory over 100,000 frames and before a slow reader, moved by", 5, False, " MB", moved_mb),
     Target("frames that wait for a reader", 1, False, "", waiting),
     Target("`fer-edge image`, start to answer", 1.5, False, " s", lambda found: start_s(found, IMAGE)),
@@ -164,12 +190,16 @@ TARGETS: tuple[Target[Runtime], ...] = (
     Target("2,000 damaged models: crashes, hangs, other errors", 0, False, "", lambda found: crashes(found, "models")),
 )  # fmt: skip
 
-_PIPELINE = ("Frame", "Detector, every", "Decode", "Detect", "Crop", "Infer", "Post", "End to end",
-             "Overhead (95 %)", "Frames", "Machine")  # fmt: skip
-_STAGES = ("decode", "detect", "crop", "infer", "post")
+_PIPELINE = ("Frame", "Decoding", "Detector, every", "Decode", "Handover", "Detect", "Crop", "Infer", "Post",
+             "End to end", "Overhead (95 %)", "Capture thread's CPU", "Frames", "Machine")  # fmt: skip
+_STAGES = ("decode", "handover", "detect", "crop", "infer", "post")
 _PIPELINE_NOTE = (
     "Median milliseconds of a frame, of a stage where it ran. Overhead: median over detection cycles of the share of "
-    "their time that is neither detection nor inference."
+    "their time that is neither detection nor inference. In turn: one thread decodes a frame and reads it, as a video "
+    "file. Live: a capture thread decodes at a camera's pace while the newest frame is read; a frame's time begins "
+    "when it is there and the reader free, handover is what passes until the reader has it, and decoding, in "
+    "parentheses, is no part of it. It takes its time of another core all the same: the capture thread's CPU time, in "
+    "milliseconds of each frame that it decoded, and the overhead of all frames together with that time counted in."
 )
 _STARTUP = ("Command", "Median s", "p90 s", "Processes", "Machine")
 _STARTUP_NOTE = "Whole processes from start to exit, with the files in the system's cache."
@@ -210,12 +240,19 @@ def _pipeline_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
     for record in found["pipeline"]:
         stages = record["stages_ms"]
         low, high = record["overhead"]["ci95"]
+        live = record.get("live")
+        spent = [f"{stages[name]['p50']:.2f}" if name in stages else MISSING for name in _STAGES]
+        if live is not None:
+            spent[0] = f"({live['decode_ms']['p50']:.2f})"
         rows.append((
             f"{record['frame']['width']}×{record['frame']['height']}",
+            "in turn" if live is None else f"live, {live['fps']:g} a second, {live['dropped']:,} dropped",
             f"{record['detector']}, {record['detect_every']}",
-            *(f"{stages[name]['p50']:.2f}" if name in stages else MISSING for name in _STAGES),
+            *spent,
             f"{record['end_to_end_ms']['p50']:.2f}",
             f"{100 * record['overhead']['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f})",
+            MISSING if live is None else f"{live['capture_cpu_ms'] / live['captured']:.2f} ms, with it "
+            f"{100 * live['share_with_capture']:.1f} %",
             f"{record['frames']:,}",
             machine_text(record["machine"]),
         ))  # fmt: skip

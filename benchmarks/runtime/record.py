@@ -54,6 +54,11 @@ FIELDS: Mapping[str, _Fields] = {
         "seed": int, "pictures.outcomes": dict, "pictures.wrong": list, "models.outcomes": dict, "models.wrong": list,
     },
 }  # fmt: skip
+# Of a pipeline record with the block `live`: its frames were decoded in a capture thread.
+_LIVE: _Fields = {
+    "live.fps": _NUMBER, "live.captured": int, "live.dropped": int, "live.decode_ms.p50": _NUMBER,
+    "live.capture_cpu_ms": _NUMBER, "live.share_with_capture": _NUMBER,
+}  # fmt: skip
 
 
 def common_fields(kind: str, command: Sequence[str]) -> dict[str, Any]:
@@ -94,7 +99,8 @@ def _check(record: Any, path: str | os.PathLike[str]) -> None:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or record.get("kind") not in FIELDS:
         came = f"schema {record.get('schema')}, kind {record.get('kind')!r}" if isinstance(record, dict) else "none"
         raise DataError(f"{path}: expected a record of schema {SCHEMA} and kind {' or '.join(FIELDS)}; got {came}")
-    for name, kinds in {**_COMMON, **FIELDS[record["kind"]]}.items():
+    live = _LIVE if record["kind"] == "pipeline" and "live" in record else {}
+    for name, kinds in {**_COMMON, **FIELDS[record["kind"]], **live}.items():
         head, _, rest = name.partition("[].")
         blocks = _at(record, head, path) if rest else [record]
         if not isinstance(blocks, list) or not blocks:

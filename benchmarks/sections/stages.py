@@ -1,4 +1,4 @@
-"""Where a frame's time goes: decode, detect, crop, infer, post, from pipeline records; a plot a machine, one scale."""
+"""Where a frame's time goes, by stages, from pipeline records; a plot a machine, one scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ WHOLE, REST = "whole frame", "the rest"
 NOTE = (
     "ms of a mean frame: a stage's mean times the share of frames on which it ran, so that the stages and the rest add "
     "up to the mean of the whole frame. Medians and percentiles do not add up. Percentiles of a stage are over the "
-    "frames on which it ran; the detector runs on some frames only."
+    "frames on which it ran; the detector runs on some frames only. Live: the frames were decoded in a thread of their "
+    "own, whose time is no part of them."
 )
 _HATCHES = ("", "//", "..", "xx", "\\\\", "++")
 _BAR_INCHES = 0.5
@@ -76,7 +77,11 @@ def _lines(pipeline: Pipeline) -> list[Line]:
 
 def _detector(pipeline: Pipeline) -> str:
     width, height = pipeline.frame
-    return f"{pipeline.detector}, 1 frame in {pipeline.detect_every}, {width} × {height}"
+    return f"{pipeline.detector}, 1 frame in {pipeline.detect_every}, {width} × {height}{_live(pipeline)}"
+
+
+def _live(pipeline: Pipeline) -> str:
+    return "" if pipeline.live_fps is None else f", live at {pipeline.live_fps:g} a second"
 
 
 def _plot(group: Sequence[Pipeline], names: Sequence[str], slowest_ms: float) -> str:
@@ -85,14 +90,19 @@ def _plot(group: Sequence[Pipeline], names: Sequence[str], slowest_ms: float) ->
             left = 0.0
             for index, name in enumerate((*names, REST)):
                 value = parts_ms(pipeline).get(name, 0.0)
+                colour, hatch = COLOURS[index % len(COLOURS)], _HATCHES[index % len(_HATCHES)]
                 axes[0].barh(
-                    place, value, left=left, height=0.6, color=COLOURS[index % len(COLOURS)], edgecolor=INK,
-                    linewidth=0.4, hatch=_HATCHES[index % len(_HATCHES)], label=name if place == 0 else None,
+                    place, value, left=left, height=0.6, color="white" if name == REST else colour, edgecolor=INK,
+                    linewidth=0.4, hatch="" if name == REST else hatch, label=name if place == 0 else None,
                 )  # fmt: skip
                 left += value
             text = f"{pipeline.whole.mean:.2f} ms{mark(pipeline.stability)}"
             axes[0].annotate(text, (left, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5)
-        ticks = [f"{shortened(p.model.name, _NAME)}\n{p.model.recipe}, {p.detector} 1/{p.detect_every}" for p in group]
+        ticks = [
+            f"{shortened(p.model.name, _NAME)}\n{p.model.recipe}, {p.detector} 1/{p.detect_every}"
+            + ("" if p.live_fps is None else f", live {p.live_fps:g}")
+            for p in group
+        ]
         axes[0].set_yticks(range(len(group)), ticks, fontsize=8.5)
         axes[0].set_ylim(len(group) - 0.4, -0.6)
         axes[0].set_xlim(0, slowest_ms * 1.3)

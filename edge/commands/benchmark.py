@@ -35,6 +35,14 @@ _DETECTORS = click.Choice(["haar", "yunet", "blazeface"])
 @click.option("--picture", metavar="FILE", help="Shown by the drawn camera in place of its drawn face.")
 @click.option("--width", type=click.IntRange(64, 8192), default=640, show_default=True, help="Of a frame, pixels.")
 @click.option("--height", type=click.IntRange(64, 8192), default=480, show_default=True, help="Of a frame, pixels.")
+@click.option(
+    "--live",
+    "live_fps",
+    type=click.FloatRange(1, 1000),
+    metavar="FPS",
+    help="Decode in a capture thread at FPS frames a second and read the newest, as before a camera.  [default: decode "
+    "and read in turn, as a video file]",
+)
 @click.option("--frames", type=click.IntRange(1, 1_000_000), default=600, show_default=True, help="Timed frames.")
 @click.option("--warmup", type=click.IntRange(0, 100_000), default=30, show_default=True, help="Untimed frames first.")
 @record_option
@@ -48,13 +56,15 @@ def pipeline(
     picture: str | None,
     width: int,
     height: int,
+    live_fps: float | None,
     frames: int,
     warmup: int,
     record: str | None,
 ) -> None:
     """Measure whole frames of a drawn camera: decode, detect, crop, infer, and the rest; nothing is drawn or written.
 
-    The overhead is the share of a frame's time that is neither detection nor inference.
+    The overhead is the share of a frame's time that is neither detection nor inference; with --live of the reader's
+    time, and the capture thread's CPU time is told beside it.
     """
     from edge.images import read_image
     from edge.pipeline import drawn_frames, pipeline_record
@@ -69,7 +79,9 @@ def pipeline(
     pictures = drawn_frames(width, height, None if picture is None else read_image(picture))
     settings = StreamSettings(detect_every=detect_every, infer_every=infer_every)
     with progress("frames") as tick:
-        result = pipeline_record(recognizer, settings, pictures, frames, warmup, command_line(), tick, this_machine())
+        result = pipeline_record(
+            recognizer, settings, pictures, frames, warmup, command_line(), tick, this_machine(), live_fps
+        )
     if record is not None:
         write_record(record, result)
     click.echo(_pipeline_text(result))
@@ -109,6 +121,22 @@ def _pipeline_text(result: dict[str, Any]) -> str:
         f"  end to end: {spread(result['end_to_end_ms'])}",
         *(f"  {name}: {spread(times)}" for name, times in result["stages_ms"].items()),
         f"  neither detection nor inference: {share['share']:.1%} (95 % interval {low:.1%} to {high:.1%})",
+        *_live_lines(result),
         *stability(result),
     ]
     return "\n".join(map(printable, lines))
+
+
+def _live_lines(result: dict[str, Any]) -> list[str]:
+    """Return what is told of the capture thread; nothing where decoding was part of the frame."""
+    live = result.get("live")
+    if live is None:
+        return []
+    cpu_ms = live["capture_cpu_ms"]
+    return [
+        f"  the reader was at work {live['busy_share']:.1%} of the time; {live['dropped']:,} of {live['captured']:,} "
+        f"frames at {live['fps']:g} a second dropped",
+        f"  capture thread: decode {spread(live['decode_ms'])}",
+        f"  capture thread: CPU {cpu_ms / live['captured']:.3f} ms a frame, {cpu_ms / live['seconds'] / 1000:.1%} of a "
+        f"core; with it, neither detection nor inference: {live['share_with_capture']:.1%}",
+    ]

@@ -34,6 +34,18 @@ def pipeline(share: float = 0.05, width: int = 640, height: int = 480, every: in
     }
 
 
+def live(share: float = 0.05, with_capture: float = 0.08, fps: float = 30.0, width: int = 640) -> dict[str, Any]:
+    record = pipeline(share, width=width)
+    stages = {name: times for name, times in record["stages_ms"].items() if name != "decode"}
+    return record | {
+        "stages_ms": {"handover": {"p50": 0.125}, **stages},
+        "live": {
+            "fps": fps, "captured": 320, "dropped": 20, "decode_ms": {"p50": 0.5}, "capture_cpu_ms": 240.0,
+            "share_with_capture": with_capture,
+        },
+    }  # fmt: skip
+
+
 def startup(image_s: float = 0.8, help_s: float = 0.1) -> dict[str, Any]:
     seconds = {"fer-edge image": image_s, "fer-edge --help": help_s}
     return common("startup") | {

@@ -193,6 +193,15 @@ def test_the_stages_add_up_to_the_mean_frame(report: Report) -> None:
     assert len(section.plots) == 2
 
 
+def test_a_live_camera_s_frames_stand_beside_those_decoded_in_turn(write: Write) -> None:
+    in_turn = boards.pipeline(boards.PI, boards.FINE, 1.0)
+    report = report_of(write(in_turn, in_turn | {"live": {"fps": 30.0}}, in_turn | {"live": {"fps": 60.0}}))
+    assert [pipeline.live_fps for pipeline in report.table.pipelines] == [None, 30.0, 60.0]
+    told = dict.fromkeys(_column(_section(report, "stages"), "Detector"))
+    size = "haar, 1 frame in 3, 640 × 480"
+    assert list(told) == [size, f"{size}, live at 30 a second", f"{size}, live at 60 a second"]
+
+
 def test_the_distribution_is_drawn_for_each_network_machine_and_thread_count(report: Report) -> None:
     section = _section(report, "latency")
     assert len(section.plots) == 4

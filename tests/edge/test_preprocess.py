@@ -177,6 +177,20 @@ def test_a_large_crop_is_halved_before_it_is_averaged_and_loses_nothing_but_roun
     assert np.abs(fit(noise, 24, 24) - means).max() > 4  # another square
 
 
+@pytest.mark.parametrize("side", [100, 119, 142, 143, 170, 190, 230, 284, 310, 380])
+def test_a_crop_averaged_by_whole_blocks_is_nearly_the_mean_over_shares_of_pixels(side: int) -> None:
+    noise = np.random.default_rng(side).integers(0, 256, (side // 4, side // 4, 3)).astype(np.uint8)
+    # Details of four pixels.
+    picture = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+    spec = CropSpec(side_scale=1.0, offset_x=0.0, offset_y=0.0, resolution_px=48, alignment="none")
+    exact = cv2.resize(picture, (48, 48), interpolation=cv2.INTER_AREA).astype(int)
+    came = np.abs(crop_face(picture, (0, 0, side, side), spec, 48, 48).astype(int) - exact)
+    assert came.mean() < 2.5
+    # The partner: the bare interpolation skips pixels.
+    skipped = np.abs(cv2.resize(picture, (48, 48), interpolation=cv2.INTER_LINEAR).astype(int) - exact)
+    assert skipped.mean() > 2 * came.mean()
+
+
 @pytest.mark.parametrize(
     ("left", "top", "side", "channel", "value"),
     [(-1002, 0, 1003, 0, 0), (0, -1002, 1003, 1, 0), (199, 0, 1000, 0, 199), (0, 199, 1000, 1, 199)],

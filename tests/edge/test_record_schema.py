@@ -142,6 +142,8 @@ BROKEN: list[tuple[str, Change]] = [
     ("pipeline", _set("stages_ms", "rest", value={})),
     ("pipeline", _set("stages_ms", "detect", "n", value=0)),
     ("pipeline", _set("overhead", "share", value=2)),
+    ("pipeline", _set("live", value=True)),
+    ("pipeline", _set("live", value={"fps": 30.0})),
     ("startup", _set("commands", value=[])),
     ("startup", _set("commands", 0, "samples_s", 0, value="1 s")),
 ]  # fmt: skip
