@@ -174,6 +174,11 @@ def _partitions(costs: Costs, backbone: str) -> float | None:
     return None if report is None else float(report["inspection"]["partitions"])
 
 
+def _agrees(costs: Costs, backbone: str) -> float | None:
+    report = costs.conversions.get(backbone, {}).get(QAT)
+    return None if report is None else 100 * report["parts"][report["calibration"]["part"]]["agreement_with_network"]
+
+
 def _size(costs: Costs, backbone: str) -> float | None:
     recipes = costs.conversions.get(backbone, {})
     return recipes[QAT]["size_bytes"] / recipes[FLOAT]["size_bytes"] if {QAT, FLOAT} <= set(recipes) else None
@@ -192,6 +197,7 @@ def _sound(backbone: str) -> list[Target[Costs]]:
     return [
         Target(f"{backbone} {QAT}, accuracy drop", 0.5, False, " points", lambda costs: _drop(costs, backbone)),
         Target(f"{backbone} {QAT}, XNNPACK partitions", 1, False, "", lambda costs: _partitions(costs, backbone)),
+        Target(f"{backbone} {QAT}, agreement with its network", 99, True, " %", lambda costs: _agrees(costs, backbone)),
     ]
 
 
@@ -240,12 +246,19 @@ def _conversion_row(report: dict[str, Any], whole: int | None) -> tuple[str, ...
         f"{100 * found['float']['accuracy']:.2f} %",
         f"{100 * found['file']['accuracy']:.2f} %",
         f"{signed(found['drop_points'])} ({signed(low)} to {signed(high)})",
-        f"{100 * found['agreement_with_network']:.2f} %",
+        _agreement(found),
         str(report["inspection"]["partitions"]),
         str(len(report["kept_in_float"])) if "kept_in_float" in report else MISSING,
         f"{report['peak_memory_mb'] / 1024:.1f} GiB",
         _minutes(report),
     )
+
+
+def _agreement(found: dict[str, Any]) -> str:
+    """With the file's network in integers; older records, and those of float files, have it in float32 alone."""
+    in_float32 = found.get("agreement_with_network_in_float32")
+    note = "" if in_float32 is None else f" ({100 * in_float32:.2f} % in float32)"
+    return f"{100 * found['agreement_with_network']:.2f} %{note}"
 
 
 def _minutes(report: dict[str, Any]) -> str:

@@ -109,6 +109,7 @@ def test_each_target_takes_its_figure_from_the_records(records: Path) -> None:
     assert cells(costs, "efficientnet-lite0 qat-int8, times fewer instructions") == ("3.00×", "yes")
     assert cells(costs, "efficientnet-lite0 qat-int8, accuracy drop") == ("0.30 points", "yes")
     assert cells(costs, "efficientnet-lite0 qat-int8, XNNPACK partitions") == ("1.00", "yes")
+    assert cells(costs, "efficientnet-lite0 qat-int8, agreement with its network") == ("99.50 %", "yes")
     assert cells(costs, "efficientnet-lite0 qat-int8, size") == ("0.28", "yes")
     assert cells(costs, "efficientnet-b0 qat-int8, size") == ("–", "–")
 
@@ -201,3 +202,11 @@ def test_the_time_of_a_fine_tuning_that_was_taken_up_says_from_which_step() -> N
     assert _minutes(whole) == "1.5 min"
     assert _minutes(whole | {"qat": {"resumed_step": 874}}) == "1.5 min, from step 874 on"
     assert _minutes(report("float32")) == "1.5 min"
+
+
+def test_agreement_says_what_the_network_in_float32_would_have_said() -> None:
+    from benchmarks.costs import _agreement
+
+    assert _agreement({"agreement_with_network": 0.995}) == "99.50 %"
+    both = {"agreement_with_network": 1.0, "agreement_with_network_in_float32": 0.978}
+    assert _agreement(both) == "100.00 % (97.80 % in float32)"
