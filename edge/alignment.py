@@ -30,8 +30,8 @@ ALIGN_FROM_DEG = 10.0
 # Where a detector's points lie in FER2013's 48 x 48 pixels (x, y), by their number: YuNet gives five, BlazeFace three.
 # Medians over Training faces, rounded to 0.1; a test holds them against the record of `python -m benchmarks alignment`.
 TEMPLATES: Mapping[int, tuple[Point, ...]] = {
-    5: ((14.4, 18.7), (32.7, 19.0), (22.9, 28.1), (16.3, 35.7), (31.4, 35.9)),
-    3: ((15.1, 19.1), (32.7, 18.8), (24.1, 28.8)),
+    5: ((14.4, 18.7), (32.7, 19.0), (23.0, 28.1), (16.2, 35.7), (31.3, 35.9)),
+    3: ((15.1, 19.0), (32.8, 18.8), (24.2, 28.8)),
 }
 # The reference box in the same pixels, from which FER2013's crop was derived (train/datasets/fer2013.py).
 _BOX_CENTRE, _BOX_SIDE = (23.5, 24.5), 47.0

@@ -22,7 +22,14 @@ from edge.files import cache_dir
     help="YuNet's or BlazeFace's file; several may be named. Default: both from where `fer-edge fetch` puts them.",
 )
 @model_option
-@click.option("--faces", "count", default=1000, show_default=True, type=click.IntRange(2), help="Of each part.")
+@click.option(
+    "--faces",
+    "count",
+    default=3589,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Of each part, at random; PublicTest has 3,589.",
+)
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
 def alignment(data: Path | None, files: tuple[Path, ...], model: str | None, count: int, record: Path | None) -> None:
     """Measure the template of points on FER2013's Training faces, and every alignment on its PublicTest faces."""
