@@ -17,7 +17,7 @@ _READ = (
 _FROM = ("Detector", "Turned by", "From", "Tilted 0°", "15°", "30°", "45°", "Over auto, points (95 %)")
 _PLACES = ("Detector", "Point", "x (quartiles)", "y (quartiles)")
 _FROM_NOTE = (
-    "Right answers where crops are turned only if the line through the eyes is tilted by more than so many degrees. "
+    "Shares of right answers where crops are turned only if the line through the eyes is tilted by more than so many degrees. "
     "Over auto: mean of a face's differences at the tilts at which it is found; the interval is over faces."
 )
 _PLACES_NOTE = (
@@ -30,8 +30,8 @@ def sections(records: Sequence[dict[str, Any]]) -> list[Section]:
     """Return the sections of the page."""
     faces = " and ".join(f"{record['faces']:,}" for record in records) or "no"
     note = (
-        f"Right answers of the model that ships to those of {faces} FER2013 PublicTest faces that the detector finds, "
-        "set in a replicated border, enlarged and tilted. none: the crop about the detector's box; eyes: turned by the "
+        f"Shares of right answers to those of {faces} FER2013 PublicTest faces that the detector finds, set in a "
+        "replicated border, enlarged and tilted; by the model that ships. none: the crop about the detector's box; eyes: turned by the "
         f"line through the eyes; auto: so above {ALIGN_FROM_DEG:g} degrees; points: centre, size and turn by the fit "
         "of all points. FER2013's own frame: the pictures as they were published. Box off: the box, not the points, "
         "moved by so much of its side and scaled by 1.1 or 1 / 1.1. Points of difference are paired, face by face; of "

@@ -147,6 +147,26 @@ def test_the_published_templates_are_those_of_the_record() -> None:
     assert found["model_sha256"] == read_model().sha256
 
 
+def test_the_record_bears_out_what_is_said_of_auto_and_points() -> None:
+    """The comment at `ALIGN_FROM_DEG` and docs/runtime.md; where this fails after a new record, they need new words."""
+    found = read_record(RECORD)
+    rows = {(row["detector"], row["by"], row["from_deg"]): row for row in found["thresholds"]}
+    for detector in ("yunet", "blazeface"):
+        for degrees in (0.0, 5.0, 15.0):
+            low, high = rows[detector, "eyes", degrees]["more_ci95"]
+            assert low < 0 < high
+    assert rows["yunet", "eyes", 20.0]["more_ci95"][1] < 0
+    assert 0 < rows["yunet", "points", 0.0]["more_points"] < 1
+    assert rows["blazeface", "points", 0.0]["more_ci95"][1] < 0
+    for row in found["rows"]:
+        low, high = row["points_over_auto"]["ci95"]
+        if row["box_off"] or (row["detector"] == "yunet" and row["tilt_deg"] == 0):
+            assert low < 0 < high
+        assert row["right"]["frame"] > max(row["right"][name] for name in ALIGNMENTS)
+        if row["tilt_deg"] >= 30:
+            assert row["auto_over_none"]["ci95"][0] > 0
+
+
 def test_detectors_that_are_not_there_are_told(tmp_path: Path, face: np.ndarray) -> None:
     result = CliRunner().invoke(main, ["alignment", "--data", str(tmp_path / "none.csv")])
     assert result.exit_code == 1 and "fer-edge fetch yunet" in result.output

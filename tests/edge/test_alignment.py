@@ -152,8 +152,9 @@ def test_auto_is_by_the_eyes_above_ten_degrees_and_takes_no_notice_of_other_poin
         points = moved(TEMPLATES[5][:2], 1, degrees - math.degrees(math.atan2(0.3, 18.3)), 0, 0)
         found = face((*points, (0.0, 0.0), (9.0, 9.0), (5.0, 5.0)))
         assert placed(found, "none", 48, 48) == (BOX, 0)
-        assert placed(found, "eyes", 48, 48) == (BOX, pytest.approx(degrees, abs=0.01))
-        assert placed(found, "auto", 48, 48) == (BOX, pytest.approx(degrees if abs(degrees) > 10 else 0, abs=0.01))
+        for align, turned in (("eyes", degrees), ("auto", degrees if abs(degrees) > 10 else 0)):
+            box, roll = placed(found, align, 48, 48)  # type: ignore[arg-type]
+            assert box == BOX and roll == pytest.approx(turned, abs=0.01)
 
 
 @pytest.mark.parametrize("degrees", [-25, 0, 40])
