@@ -8,8 +8,6 @@ import click
 
 from edge.cli import OneLineCommand, command_line
 from edge.commands.options import model_option, progress
-from edge.detectors import BLAZEFACE_NAME, YUNET_NAME
-from edge.files import cache_dir
 
 
 @click.command(cls=OneLineCommand, short_help="Compare alignments by the eyes and by all points on FER2013.")
@@ -41,8 +39,7 @@ def alignment(data: Path | None, files: tuple[Path, ...], model: str | None, cou
     from edge.modelfile import read_model
     from train.datasets import load
 
-    found = files or tuple(cache_dir() / name for name in (YUNET_NAME, BLAZEFACE_NAME))
-    detectors = [load_detector("auto", path) for path in found]
+    detectors = [load_detector("auto", path) for path in files] or [load_detector("yunet"), load_detector("blazeface")]
     classifier = Classifier(read_model(model), 1)
     dataset = load("fer2013", data)
     if classifier.labels != dataset.labels:

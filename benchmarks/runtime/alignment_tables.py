@@ -17,8 +17,8 @@ _READ = (
 _FROM = ("Detector", "Turned by", "From", "Tilted 0°", "15°", "30°", "45°", "Over auto, points (95 %)")
 _PLACES = ("Detector", "Point", "x (quartiles)", "y (quartiles)")
 _FROM_NOTE = (
-    "Shares of right answers where crops are turned only if the line through the eyes is tilted by more than so many degrees. "
-    "Over auto: mean of a face's differences at the tilts at which it is found; the interval is over faces."
+    "Shares of right answers where crops are turned only if the line through the eyes is tilted by more than so many "
+    "degrees. Over auto: mean of a face's differences at the tilts at which it is found; the interval is over faces."
 )
 _PLACES_NOTE = (
     "In 48ths of the side of FER2013's Training faces, upright; right and left are the person's own. The medians are "
@@ -31,11 +31,11 @@ def sections(records: Sequence[dict[str, Any]]) -> list[Section]:
     faces = " and ".join(f"{record['faces']:,}" for record in records) or "no"
     note = (
         f"Shares of right answers to those of {faces} FER2013 PublicTest faces that the detector finds, set in a "
-        "replicated border, enlarged and tilted; by the model that ships. none: the crop about the detector's box; eyes: turned by the "
-        f"line through the eyes; auto: so above {ALIGN_FROM_DEG:g} degrees; points: centre, size and turn by the fit "
-        "of all points. FER2013's own frame: the pictures as they were published. Box off: the box, not the points, "
-        "moved by so much of its side and scaled by 1.1 or 1 / 1.1. Points of difference are paired, face by face; of "
-        "so many intervals one or the other misses 0 by chance."
+        "replicated border, enlarged and tilted; by the model that ships. none: the crop about the detector's box; "
+        f"eyes: turned by the line through the eyes; auto: so above {ALIGN_FROM_DEG:g} degrees; points: centre, size "
+        "and turn by the fit of all points. FER2013's own frame: the pictures as they were published. Box off: the "
+        "box, not the points, moved by so much of its side and scaled by 1.1 or 1 / 1.1. Points of difference are "
+        "paired, face by face; of so many intervals one or the other misses 0 by chance."
     )
     return [
         ("Faces turned upright", _READ, list(_read_rows(records)), note),
