@@ -26,9 +26,9 @@ from edge.preprocess import Box, roll_of
 Alignment = Literal["auto", "none", "eyes", "points"]
 ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes", "points")
 # "auto" turns by the eyes where they are tilted by more than this many degrees. By the record of `python -m benchmarks
-# alignment` (docs/runtime.md), thresholds of 0 to 15 read as many faces right, and one of 20 fewer of YuNet's. All
-# points instead of the eyes read fewer of BlazeFace's right (it gives three here), and of YuNet's, which gives five,
-# more by less than a point, of upright ones no more: so "auto" stays with the eyes.
+# alignment` (docs/runtime.md), thresholds of 0 to 15 differ by no more than chance, and 20 reads fewer of YuNet's faces
+# right. All points instead of the eyes read fewer of BlazeFace's right (it gives three), and of YuNet's, which gives
+# five, more by less than a point, of upright ones no more: so "auto" stays with the eyes.
 ALIGN_FROM_DEG = 10.0
 
 # Where a detector's points lie in FER2013's 48 x 48 pixels (x, y), by their number: YuNet gives five, BlazeFace three.

@@ -29,9 +29,10 @@ _PLACES_NOTE = (
 def sections(records: Sequence[dict[str, Any]]) -> list[Section]:
     """Return the sections of the page."""
     faces = " and ".join(f"{record['faces']:,}" for record in records) or "no"
+    models = " and ".join(record["model"] for record in records) or "no model"
     note = (
         f"Shares of right answers to those of {faces} FER2013 PublicTest faces that the detector finds, set in a "
-        "replicated border, enlarged and tilted; by the model that ships. none: the crop about the detector's box; "
+        f"replicated border, enlarged and tilted; by {models}. none: the crop about the detector's box; "
         f"eyes: turned by the line through the eyes; auto: so above {ALIGN_FROM_DEG:g} degrees; points: centre, size "
         "and turn by the fit of all points. FER2013's own frame: the pictures as they were published. Box off: the "
         "box, not the points, moved by so much of its side and scaled by 1.1 or 1 / 1.1. Points of difference are "

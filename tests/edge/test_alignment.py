@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from skimage import data
+from skimage import data, transform
 
 from edge.__main__ import cli
 from edge.alignment import ALIGN_FROM_DEG, TEMPLATES, placed, similarity
@@ -74,6 +74,19 @@ def test_noise_of_a_pixel_in_a_large_face_changes_the_fit_little() -> None:
     fit = similarity(TEMPLATES[5], [(x + dx, y + dy) for (x, y), (dx, dy) in zip(points, noise, strict=True)])
     assert abs(fit.roll_deg - 20) < 2 and abs(fit.scale - 4) < 0.15
     assert 0 < fit.residual < 0.05
+
+
+@pytest.mark.parametrize("mirror", [1, -1])
+def test_the_fit_is_scikit_images(mirror: int) -> None:
+    random = np.random.default_rng(3)
+    for count in (3, 5):
+        template = np.array(TEMPLATES[count])
+        points = template @ random.normal(0, 1, (2, 2)) * (mirror, 1) + random.normal(0, 3, (count, 2))
+        fit = similarity([(x, y) for x, y in template], [(x, y) for x, y in points])
+        expected = transform.SimilarityTransform.from_estimate(template, points)
+        moved_by_us = np.array([fit(x, y) for x, y in template])
+        assert np.allclose(moved_by_us, expected(template))
+        assert not np.allclose(moved_by_us, points, atol=1)
 
 
 @pytest.mark.parametrize("count", [3, 5])
