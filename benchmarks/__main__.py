@@ -13,6 +13,7 @@ python -m benchmarks soak --frames 100000 --record soak.json
 python -m benchmarks footprint --record footprint.json
 python -m benchmarks faces --record faces.json
 python -m benchmarks detectors --data fer2013.csv --record detectors.json
+python -m benchmarks alignment --data fer2013.csv --record alignment.json
 python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md
 python -m benchmarks runs benchmarks/results/training/runs --page docs/training-log.md
 python -m benchmarks robustness --model float32.tflite --model int8.tflite --data private.npz --record robustness.json
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmarks.commands.alignment import alignment
 from benchmarks.commands.compare import compare
 from benchmarks.commands.detectors import detectors
 from benchmarks.commands.faces import faces
@@ -89,8 +91,8 @@ def demo(out: Path) -> None:
 
 
 for _command in (
-    compare, costs, detectors, distorted, faces, footprint, instructions, pareto, peers, references, robustness, runs,
-    runtime, soak, tradeoff,
+    alignment, compare, costs, detectors, distorted, faces, footprint, instructions, pareto, peers, references,
+    robustness, runs, runtime, soak, tradeoff,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -12,26 +12,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edge.alignment import ALIGNMENTS, Alignment, placed
 from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, DetectorName, load_detector
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
-from edge.preprocess import crop_face, roll_of
-
-Alignment = Literal["auto", "none", "eyes"]
-ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes")
-# "auto" turns a crop upright where the line through the eyes is tilted by more than this many degrees. Thresholds of 8
-# to 30 were tried with the model that shipped first (56 pixels), on 1,000 PublicTest faces of FER2013, padded, enlarged
-# and tilted by 0, 15, 30 and 45 degrees. At 10, crops about YuNet's boxes are read right in 63.4, 62.5, 61.9 and 60.6 %
-# (never turned: 63.4, 60.5, 56.4, 46.6), about BlazeFace's in 62.9, 63.0, 62.6 and 62.8 % (62.7, 59.6, 54.0, 44.2).
-# Turning every crop costs YuNet's 1.2 points at 0 degrees. YuNet's points lean towards upright (its median reading of
-# 30 degrees is 19) and it finds 92, 89, 62 and 25 % of those faces; BlazeFace's points do not, and it finds 94, 94, 93
-# and 89 %.
-ALIGN_FROM_DEG = 10.0
+from edge.preprocess import crop_face
 
 
 @dataclass(frozen=True)
@@ -125,12 +115,7 @@ class Recognizer:
             (found, box) for found in self.detector.detect(picture) if (box := _clipped(found, picture)) is not None
         ]
         detected = time.perf_counter_ns()
-        contract = self.classifier.model.contract
-        size = (contract.input.height, contract.input.width)
-        crops = [
-            crop_face(picture, found.box, contract.crop, *size, roll_deg=self.roll_deg(found))
-            for found, _ in detections
-        ]
+        crops = [self.crop(picture, found) for found, _ in detections]
         cropped = time.perf_counter_ns()
         rows = [self.classifier.probabilities(crop)[0] for crop in crops]
         inferred = time.perf_counter_ns()
@@ -156,12 +141,19 @@ class Recognizer:
         self.detector.detect(np.zeros((480, 640, 3), np.uint8))
         self.classifier.probabilities(np.zeros((1, contract.input.height, contract.input.width, 3), np.uint8))
 
-    def roll_deg(self, found: Detection) -> float:
-        """Return by how many degrees clockwise a detection is turned back; 0 where it stays as it is."""
-        if self.align == "none" or found.points is None or len(found.points) < 2:
-            return 0.0
-        roll = roll_of(found.points[0], found.points[1])
-        return roll if self.align == "eyes" or abs(roll) > ALIGN_FROM_DEG else 0.0
+    def crop(self, picture: npt.NDArray[np.uint8], found: Detection) -> npt.NDArray[np.uint8]:
+        """Return a face as the model's (height, width, 3) uint8 RGB input, turned upright as `align` asks.
+
+        Args:
+            picture: (height, width, 3) uint8 RGB.
+            found: the face in it; some of its box must lie inside.
+
+        Raises:
+            ValueError: as `crop_face`.
+        """
+        contract = self.classifier.model.contract
+        box, roll_deg = placed(found, self.align, picture.shape[1], picture.shape[0])
+        return crop_face(picture, box, contract.crop, contract.input.height, contract.input.width, roll_deg)
 
 
 def load(
@@ -181,8 +173,9 @@ def load(
         detector_model: YuNet's ONNX file or BlazeFace's TFLite file.
         threads: of the interpreter; None: the machine's cores, at most 4.
         detection_side_px: pictures with a longer side are scaled down to it for detection by YuNet and Haar.
-        align: whether crops are turned upright by the eyes: "none" never, "eyes" always, "auto" where they are tilted
-            by more than `ALIGN_FROM_DEG`. Haar gives no eyes, so its crops are never turned.
+        align: how crops are turned upright: "none" not at all; "eyes" by the line through the eyes; "auto" so where it
+            is tilted by more than `edge.alignment.ALIGN_FROM_DEG`; "points" by a fit of all points, which places and
+            sizes the crop too. Haar gives no points, so its crops are never turned.
 
     Raises:
         ModelFileError: the model is missing, damaged or foreign.

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.detectors import Detection
-from edge.preprocess import Box, crop_face
+from edge.preprocess import Box
 from edge.recognizer import Recognizer
 from edge.smoothing import Announcer, Smoother, answer, lag_ms
 from edge.sources.frames import Frame
@@ -193,7 +193,7 @@ class Stream:
         tracks = tuple(track for track in tracks if track.number in boxes)
         followed = time.perf_counter_ns()
         wanted = [track for track in tracks if track.misses == 0 and self._is_due(track)]
-        crops = [self._crop(picture, track) for track in wanted]
+        crops = [self.recognizer.crop(picture, Detection(track.box, track.score, track.points)) for track in wanted]
         cropped = time.perf_counter_ns()
         rows = [self.recognizer.classifier.probabilities(crop)[0] for crop in crops]
         inferred = time.perf_counter_ns()
@@ -215,13 +215,6 @@ class Stream:
         """Return whether a face is classified on this frame: each n-th, and a new one at once."""
         memory = self._memories.get(track.number)
         return self._count % self.settings.infer_every == 0 or memory is None or memory.probabilities is None
-
-    def _crop(self, picture: npt.NDArray[np.uint8], track: Track) -> npt.NDArray[np.uint8]:
-        contract = self.recognizer.classifier.model.contract
-        roll_deg = self.recognizer.roll_deg(Detection(track.box, track.score, track.points))
-        return crop_face(
-            picture, track.box, contract.crop, contract.input.height, contract.input.width, roll_deg=roll_deg
-        )
 
     def _face(
         self,

@@ -73,7 +73,7 @@ class Track:
         number: from 1, never used again; 0 until it is confirmed.
         box: (left, top, right, bottom) in pixels, where it is believed to be now.
         score: of its last detection, 0..1.
-        points: its last detection's five points, moved along with the box; None without them.
+        points: its last detection's points, moved along with the box; None without them.
         first_s: time of its first detection in seconds.
         hit_s: time of its last one.
         hits: number of detections.

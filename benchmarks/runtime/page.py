@@ -1,4 +1,4 @@
-"""What running fer-edge costs: one page from pipeline, startup, soak, footprint, faces, detectors and fuzz records.
+"""What running fer-edge costs, and what its choices win: one page from the records of runtime studies.
 
 `python -m benchmarks runtime benchmarks/results/runtime --page docs/runtime.md` writes it between the page's markers.
 The targets are the project's own, set before anything was measured; where several records answer one of them, the worst
@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.evidence import record_files
 from benchmarks.machines import machine_text
 from benchmarks.markdown import markdown_table
+from benchmarks.runtime.alignment_tables import sections
 from benchmarks.runtime.footprint import BASE
 from benchmarks.runtime.record import FIELDS, read
 from benchmarks.runtime.tools import OURS, YUNET
@@ -61,6 +62,7 @@ def markdown(found: Runtime) -> str:
         ("Other packages on the same pictures", _FACES, _faces_rows(found), _FACES_NOTE),
         ("Speed beside them", _RATIOS, _ratio_rows(found), _RATIO_NOTE),
         ("Settings of the Haar cascade", _HAAR, _haar_rows(found), _HAAR_NOTE),
+        *sections(found["alignment"]),
         ("Damaged pictures and models", _FUZZ, _fuzz_rows(found), _FUZZ_NOTE),
     ):
         parts += [f"\n## {title}\n", markdown_table(headings, rows) if rows else MISSING, f"\n{note}"]
@@ -76,6 +78,8 @@ def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
         what += (f"live {record['live']['fps']:g}",) if "live" in record else ()
     elif kind == "footprint":
         what = (record["system"],)
+    elif kind == "alignment":
+        what = (record["model"],)
     return kind, record["machine"].get("model"), *what
 
 

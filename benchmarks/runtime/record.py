@@ -1,7 +1,7 @@
 """Records of runtime studies (schema 1): written whole, read back through a check of the fields that the page shows.
 
-`fer-edge benchmark` writes pipeline and startup, `python -m benchmarks` soak, footprint, faces and
-detectors, and `python -m tests.edge.fuzz` fuzz.
+`fer-edge benchmark` writes pipeline and startup, `python -m benchmarks` soak, footprint, faces, detectors
+and alignment, and `python -m tests.edge.fuzz` fuzz.
 """
 
 from __future__ import annotations
@@ -49,6 +49,17 @@ FIELDS: Mapping[str, _Fields] = {
         "settings[].found_ci95": list, "settings[].found_dark": _NUMBER, "settings[].false_ci95": list,
         "settings[].more_points": _NUMBER, "settings[].more_ci95": list, "settings[].times.median": _NUMBER,
         "settings[].times.ci95": list,
+    },
+    "alignment": {
+        "model": str, "faces": int, "training_faces": int, "align_from_deg": _NUMBER, "detectors[].name": str,
+        "detectors[].median": list, "detectors[].quartiles": list, "rows[].detector": str, "rows[].tilt_deg": int,
+        "rows[].box_off": _NUMBER, "rows[].found": _NUMBER, "rows[].roll_deg": _NUMBER, "rows[].refused": _NUMBER,
+        "rows[].right.frame": _NUMBER, "rows[].right.none": _NUMBER, "rows[].right.eyes": _NUMBER,
+        "rows[].right.auto": _NUMBER, "rows[].right.points": _NUMBER, "rows[].eyes_over_none.points": _NUMBER,
+        "rows[].eyes_over_none.ci95": list, "rows[].auto_over_none.points": _NUMBER, "rows[].auto_over_none.ci95": list,
+        "rows[].points_over_auto.points": _NUMBER, "rows[].points_over_auto.ci95": list, "thresholds[].detector": str,
+        "thresholds[].by": str, "thresholds[].from_deg": _NUMBER, "thresholds[].right": list,
+        "thresholds[].more_points": _NUMBER, "thresholds[].more_ci95": list,
     },
     "fuzz": {
         "seed": int, "pictures.outcomes": dict, "pictures.wrong": list, "models.outcomes": dict, "models.wrong": list,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from edge.cli import one_line, printable
-from edge.commands.options import json_option, model_option
+from edge.commands.options import align_option, json_option, model_option
 from edge.errors import ImageError, OutputError
 from edge.wording import counted
 
@@ -35,6 +35,7 @@ class ImageConfig:
     detector: Literal["auto", "yunet", "blazeface", "haar"]
     detector_model: str | None
     detection_side: int
+    align: Literal["auto", "none", "eyes", "points"]
     threads: int | None
 
 
@@ -58,6 +59,7 @@ class ImageConfig:
     show_default=True,
     help="Longest side in pixels at which YuNet and Haar look for faces; raise it for small faces in large pictures.",
 )
+@align_option
 @click.option(
     "--threads", type=click.IntRange(1, 64), help="Threads of the interpreter. Default: the cores, at most 4."
 )
@@ -125,7 +127,9 @@ def _recognizer(config: ImageConfig) -> Recognizer:
     from edge.recognizer import load
 
     first_use()
-    return load(config.model, config.detector, config.detector_model, config.threads, config.detection_side)
+    return load(
+        config.model, config.detector, config.detector_model, config.threads, config.detection_side, config.align
+    )
 
 
 def _read_one(recognizer: Recognizer, picture: Path, target: Path | None, as_json: bool) -> bool:

@@ -37,6 +37,15 @@ model_option = click.option(
     help="A .tflite written by `python -m convert`. Default: the trained model that ships in this package.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+align_option = click.option(
+    "--align",
+    type=click.Choice(["auto", "none", "eyes", "points"]),
+    default="auto",
+    show_default=True,
+    help="How tilted faces are turned upright: not at all; by the line through the eyes; by all points that the "
+    "detector gives, which place and size the crop too; auto: by the eyes where they are tilted by more than 10 "
+    "degrees. Haar gives no points.",
+)
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the interpreter."
 )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from edge.cli import printable
-from edge.commands.options import json_option, model_option, progress
+from edge.commands.options import align_option, json_option, model_option, progress
 from edge.wording import counted
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class StreamConfig:
     detector: Literal["auto", "yunet", "blazeface", "haar"]
     detector_model: str | None
     detection_side: int
+    align: Literal["auto", "none", "eyes", "points"]
     detect_every: int
     infer_every: int
     smoothing_ms: float
@@ -79,6 +80,7 @@ _OPTIONS = (
         show_default=True,
         help="Longest side in pixels at which YuNet and Haar look for faces; smaller is faster.",
     ),
+    align_option,
     click.option(
         "--detect-every",
         type=click.IntRange(1, 1000),
@@ -151,7 +153,9 @@ def load(config: StreamConfig) -> tuple[Recognizer, StreamSettings]:
 
     first_use()
     settings = StreamSettings(config.detect_every, config.infer_every, config.smoothing_ms, config.uncertain_below)
-    recognizer = load(config.model, config.detector, config.detector_model, config.threads, config.detection_side)
+    recognizer = load(
+        config.model, config.detector, config.detector_model, config.threads, config.detection_side, config.align
+    )
     recognizer.warm_up()
     return recognizer, settings
 
@@ -250,6 +254,7 @@ def meta_of(source: Source, recognizer: Recognizer, settings: StreamSettings) ->
         "started_s": round(time.monotonic(), 4) if source.live else 0.0,
         "model": {"name": model.contract.name, "recipe": model.contract.recipe, "sha256": model.sha256},
         "detector": recognizer.detector.name,
+        "align": recognizer.align,
         "labels": list(model.labels),
         "detect_every": settings.detect_every,
         "infer_every": settings.infer_every,

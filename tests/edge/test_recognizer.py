@@ -162,7 +162,7 @@ def test_auto_leaves_faces_as_little_tilted_as_the_training_pictures_were(int8_p
 
 
 def test_an_unknown_alignment_is_refused(int8_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected an alignment auto, none or eyes; got 'nose'"):
+    with pytest.raises(ValueError, match="expected an alignment auto, none, eyes or points; got 'nose'"):
         edge.load(int8_path, detector="haar", align="nose")  # type: ignore[arg-type]
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.contract import CropSpec
 from edge.detectors import Detection, Haar
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
+from edge.preprocess import Box, crop_face
 from edge.recognizer import Recognizer
 from edge.smoothing import UNCERTAIN, Announcer, Smoother, answer, lag_ms
 from edge.stream import STAGES, Event, Stream, StreamReading, StreamSettings
@@ -184,18 +186,20 @@ def test_memories_of_faces_that_left_are_dropped(classifier: Classifier) -> None
     assert len(stream._tracker.tracks) == 0
 
 
-def test_a_tilted_face_is_turned_upright_by_its_points_between_detections_too(classifier: Classifier) -> None:
+def test_a_tilted_face_is_turned_upright_by_its_points_between_detections_too(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     canvas = np.zeros((100, 200, 3), np.uint8)
     eyes = ((30.0, 50.0), (30.0, 30.0))  # lies on its side
     turned = []
 
-    class Watching(Recognizer):
-        def roll_deg(self, found: Detection) -> float:
-            turned.append(super().roll_deg(found))
-            return turned[-1]
+    def watched(picture: np.ndarray, box: Box, crop: CropSpec, height: int, width: int, roll_deg: float) -> np.ndarray:
+        turned.append(roll_deg)
+        return crop_face(picture, box, crop, height, width, roll_deg)
 
+    monkeypatch.setattr("edge.recognizer.crop_face", watched)
     found = dataclasses.replace(LEFT, points=eyes)
-    stream = Stream(Watching(classifier, ScriptedDetector([found])), StreamSettings(detect_every=3))
+    stream = Stream(Recognizer(classifier, ScriptedDetector([found])), StreamSettings(detect_every=3))
     for number in range(3):
         stream(frame_at(canvas, number))
     assert turned == pytest.approx([-90, -90, -90])

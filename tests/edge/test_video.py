@@ -82,6 +82,7 @@ def test_a_film_becomes_json_csv_and_an_annotated_film_of_each_frame(
     assert (meta["type"], meta["detector"], meta["smoothing_ms"], meta["half_way_after_ms"], meta["live"]) == (
         "meta", "haar", 400, 277.3, False,
     )  # fmt: skip
+    assert meta["align"] == "auto"
     events = [(event["kind"], event["track"]) for frame in frames for event in frame["events"]]
     assert [event for event in events if event[0] != "changed"] == [("appeared", 1), ("left", 1), ("appeared", 2)]
     rows = list(csv.DictReader(table.open()))
