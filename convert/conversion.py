@@ -36,11 +36,11 @@ from convert.progress import Progress
 from convert.reading import read
 from convert.rules import RULES, fold_grey, lower, split_grey
 from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
-from convert.summary import report_text, summarize
+from convert.summary import summarize
 from convert.temperature import fold_temperature
 from edge.contract import Contract
 from edge.errors import DataError
-from edge.files import sha256_of, write_atomically
+from edge.files import record_text, sha256_of, write_atomically
 from edge.modelfile import parse_model
 from train.calibration import calibration_error, fit_temperature, temperature_effect
 
@@ -207,7 +207,7 @@ def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
     }
     report["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     path = work.config.out / f"{work.source.name}-{recipe}.tflite"
-    text = report_text(report)
+    text = record_text(report)
     write_atomically(path, content)
     write_atomically(path.with_suffix(".json"), text)
     if tuned is not None:

@@ -16,7 +16,7 @@ from convert.page import HEADINGS, page, table
 from convert.progress import Progress
 from convert.timing import side_by_side
 from edge.errors import DataError
-from edge.files import sha256_of, write_atomically
+from edge.files import sha256_of, write_atomically, write_json
 
 ROUNDS = 100
 
@@ -41,22 +41,13 @@ def summarize(paths: Sequence[Path], progress: Progress) -> Path:
     reports = []
     for path, report in chosen.values():
         report["latency"] = latency
-        write_atomically(path.with_suffix(".json"), report_text(report))
+        write_json(path.with_suffix(".json"), report)
         reports.append(report)
     progress.table(HEADINGS, table(reports))
     name = reports[0]["source"]["name"]
     target = paths[0].with_name(f"{name}.html")
     write_atomically(target, page(reports))
     return target
-
-
-def report_text(report: dict[str, Any]) -> str:
-    """The report as JSON.
-
-    Raises:
-        ValueError: A number is not finite.
-    """
-    return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _of_the_same_network(paths: Sequence[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:

@@ -74,7 +74,32 @@ def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
         OutputError: as `write_atomically`.
         ValueError: a number is not finite.
     """
-    write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomically(path, record_text(record))
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """Return a record as JSON: indented by one, but a list or object of plain values alone in one line.
+
+    With every number in a line of its own, a tenth of a record is white space.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return _indented(record, "") + "\n"
+
+
+def _indented(value: Any, indent: str) -> str:
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    if not any(isinstance(item, Mapping | list | tuple) and item for item in inside):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    deeper = indent + " "
+    if isinstance(value, Mapping):
+        rows = [
+            f"{deeper}{json.dumps(str(key), ensure_ascii=False)}: {_indented(item, deeper)}"
+            for key, item in value.items()
+        ]
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(deeper + _indented(item, deeper) for item in value) + f"\n{indent}]"
 
 
 def read_json(path: str | os.PathLike[str], remedy: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import DataError, OutputError
-from edge.files import atomic_path, cache_dir, read_json, sha256_of, write_atomically, write_json
+from edge.files import atomic_path, cache_dir, read_json, record_text, sha256_of, write_atomically, write_json
 
 
 def test_text_and_bytes_are_written_whole_into_folders_that_are_made(tmp_path: Path) -> None:
@@ -115,6 +115,17 @@ def test_a_record_comes_back_as_it_was_written_and_one_with_nan_replaces_nothing
         write_json(path, {"samples": [float("nan")]})
     assert read_json(path, "measure again") == record
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_records_plain_values_share_a_line() -> None:
+    record = {"name": "é", "samples": [1.5, 2], "none": [], "parts": [{"n": 1, "of": "x"}, {"n": 2, "of": None}]}
+    assert record_text(record) == (
+        '{\n "name": "é",\n "samples": [1.5, 2],\n "none": [],\n "parts": [\n'
+        '  {"n": 1, "of": "x"},\n  {"n": 2, "of": null}\n ]\n}\n'
+    )
+    assert record_text({}) == "{}\n"
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        record_text({"parts": [{"n": float("inf")}]})
 
 
 def test_what_is_no_json_is_refused_with_the_remedy(tmp_path: Path) -> None:

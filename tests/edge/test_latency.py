@@ -212,9 +212,7 @@ def on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("kind", ["latency", "pipeline", "startup"])
-def test_a_throttled_machine_is_called_throttled(
-    kind: str, run: Run, tmp_path: Path, on: Callable[..., Path]
-) -> None:
+def test_a_throttled_machine_is_called_throttled(kind: str, run: Run, tmp_path: Path, on: Callable[..., Path]) -> None:
     on(PI4 | {"sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n"})
     quick = {"latency": ("--runs", 12), "pipeline": ("--frames", 3, "--width", 320, "--height", 240),
              "startup": ("--repeats", 1)}[kind]  # fmt: skip
