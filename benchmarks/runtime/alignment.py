@@ -2,8 +2,9 @@
 
 FER2013's faces are set in a replicated border, enlarged and tilted, found by each detector, cut by each alignment of
 `edge.alignment` and read by the classifier. In a last condition the detector's box is moved and scaled by a tenth, its
-points are not. FER2013 tells where its own frame is, so that the best a crop could do is read too. The template of the
-detector's points is measured on faces of the training part. No printing here.
+points are not. FER2013 tells where its own frame is, so that the best a crop could do is read too. What lies outside
+that frame is border, which no camera shows: so the crops that stay in it, but for little, are also compared by
+themselves. The template of the detector's points is measured on faces of the training part. No printing here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from edge.alignment import ALIGN_FROM_DEG, ALIGNMENTS, placed
 from edge.detectors import Detection, Detector
 from edge.errors import DataError
 from edge.interpreter import Classifier
-from edge.preprocess import fit_face, roll_of
+from edge.preprocess import crop_square, fit_face, roll_of
 from edge.recognizer import Recognizer
 from edge.statistics import bootstrap_interval, paired_difference
 from edge.turns import Tick
@@ -33,6 +34,7 @@ PAD, ENLARGED = 1 / 4, 3  # border on each side as a share of the picture's side
 THRESHOLDS_DEG = (0.0, 5.0, 10.0, 15.0, 20.0)
 _SEED = 2013
 _SCALE_OFF = 1.1
+_BORDER = 1 / 32  # of the picture's side: a crop that takes no more of the border counts as one without
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,14 @@ class Readings:
         rows: (m,) indices of the faces found.
         roll_deg: (m,) tilt of the line through the eyes, as detected.
         refused: (m,) whether the fit of all points was refused.
+        framed: (m,) whether the crop that is not turned takes next to nothing of the border.
         right: by alignment, and "frame" for FER2013's own picture: (m,) whether the answer is the label.
     """
 
     rows: npt.NDArray[np.int64]
     roll_deg: npt.NDArray[np.float64]
     refused: npt.NDArray[np.bool_]
+    framed: npt.NDArray[np.bool_]
     right: dict[str, npt.NDArray[np.bool_]]
 
 
@@ -145,11 +149,12 @@ def read(faces: Part, condition: Condition, detector: Detector, classifier: Clas
     recognizers = {align: Recognizer(classifier, detector, align) for align in ALIGNMENTS}
     contract = classifier.model.contract
     size = (contract.input.height, contract.input.width)
-    rows, rolls, refused = [], [], []
+    rows, rolls, refused, framed = [], [], [], []
     right: dict[str, list[bool]] = {name: [] for name in (*ALIGNMENTS, "frame")}
     for row, picture, found in _found(faces.images, condition, detector):
         rows.append(row)
         rolls.append(roll_of(*found.points[:2]) if found.points else 0.0)
+        framed.append(_is_framed(crop_square(found.box, contract.crop), faces.images.shape[1]))
         refused.append(placed(found, "points", picture.shape[1], picture.shape[0]) == (found.box, 0.0))
         crops = {str(align): recognizer.crop(picture, found) for align, recognizer in recognizers.items()}
         for name, crop in (crops | {"frame": fit_face(faces.images[row], contract.crop, *size)}).items():
@@ -157,14 +162,23 @@ def read(faces: Part, condition: Condition, detector: Detector, classifier: Clas
     if not rows:
         raise DataError(f"expected faces that {detector.name} finds; got none of {len(faces)}; use more --faces")
     answers = {name: np.array(each, bool) for name, each in right.items()}
-    return Readings(np.array(rows), np.array(rolls), np.array(refused), answers)
+    return Readings(np.array(rows), np.array(rolls), np.array(refused), np.array(framed), answers)
+
+
+def _is_framed(square: tuple[int, int, int], face_side: int) -> bool:
+    """Whether a square, (left, top, side), lies in the shown face's own frame but for `_BORDER`; untilted faces."""
+    left, top, side = square
+    start = ENLARGED * (round(PAD * face_side) - _BORDER * face_side)
+    end = ENLARGED * (round(PAD * face_side) + (1 + _BORDER) * face_side)
+    return min(left, top) >= start and max(left, top) + side <= end
 
 
 def shown(face: npt.NDArray[np.uint8], tilt_deg: int) -> npt.NDArray[np.uint8]:
     """Return a face, (side, side) or (side, side, 3), in its border, enlarged and tilted clockwise: RGB uint8."""
     pad = round(PAD * len(face))
     wide = cv2.copyMakeBorder(face, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    large = cv2.resize(wide, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_LINEAR)
+    # Linearly enlarged, faces would be blurred twice: here, and where the crop is reduced again.
+    large = cv2.resize(wide, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_LANCZOS4)
     if tilt_deg:
         middle = (len(large) - 1) / 2
         clockwise = cv2.getRotationMatrix2D((middle, middle), -tilt_deg, 1.0)  # cv2 counts against the clock
@@ -212,6 +226,13 @@ def _row(condition: Condition, found: Readings, faces: int) -> dict[str, Any]:
     ):  # fmt: skip
         more = paired_difference(right[first], right[second], _SEED)
         row[name] = {"points": more.points, "ci95": [more.low, more.high], "p_value": more.p_value}
+    if condition == CONDITIONS[0] and found.framed.any():
+        inside = {name: each[found.framed] for name, each in right.items()}
+        more = paired_difference(inside["none"], inside["frame"], _SEED)
+        row["framed"] = {
+            "faces": int(found.framed.sum()), "none": float(inside["none"].mean()),
+            "frame": float(inside["frame"].mean()), "points": more.points, "ci95": [more.low, more.high],
+        }  # fmt: skip
     return row
 
 

@@ -15,10 +15,16 @@ _READ = (
     "auto over none, points (95 %)", "points over auto, points (95 %)",
 )  # fmt: skip
 _FROM = ("Detector", "Turned by", "From", "Tilted 0°", "15°", "30°", "45°", "Over auto, points (95 %)")
+_FRAMED = ("Detector", "Crops without border", "FER2013's own frame", "none", "none over the frame, points (95 %)")
 _PLACES = ("Detector", "Point", "x (quartiles)", "y (quartiles)")
 _FROM_NOTE = (
     "Shares of right answers where crops are turned only if the line through the eyes is tilted by more than so many "
     "degrees. Over auto: mean of a face's differences at the tilts at which it is found; the interval is over faces."
+)
+_FRAMED_NOTE = (
+    "Of the upright faces above those whose crop takes no more than 1/32 of a side of what lies outside FER2013's own "
+    "frame. There is nothing there but its border's pixels, repeated, which a camera does not show and the network "
+    "never saw."
 )
 _PLACES_NOTE = (
     "In 48ths of the side of FER2013's Training faces, upright; right and left are the person's own. The medians are "
@@ -40,6 +46,7 @@ def sections(records: Sequence[dict[str, Any]]) -> list[Section]:
     )
     return [
         ("Faces turned upright", _READ, list(_read_rows(records)), note),
+        ("Crops and FER2013's own frame", _FRAMED, list(_framed_rows(records)), _FRAMED_NOTE),
         ("From how many degrees", _FROM, list(_from_rows(records)), _FROM_NOTE),
         ("Where detectors' points lie", _PLACES, list(_place_rows(records)), _PLACES_NOTE),
     ]
@@ -52,6 +59,15 @@ def _read_rows(records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             f"{row['roll_deg']:.1f}°".replace("-", "−"), f"{100 * row['refused']:.1f} %",
             *(f"{100 * row['right'][name]:.1f} %" for name in ("frame", *ALIGNMENTS)),
             *(_more(row[name]["points"], row[name]["ci95"]) for name in ("auto_over_none", "points_over_auto")),
+        )  # fmt: skip
+
+
+def _framed_rows(records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for row in [row for record in records for row in record["rows"] if "framed" in row]:
+        framed = row["framed"]
+        yield (
+            row["detector"], f"{framed['faces']:,}", f"{100 * framed['frame']:.1f} %", f"{100 * framed['none']:.1f} %",
+            _more(framed["points"], framed["ci95"]),
         )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from benchmarks.runtime.alignment import (
     THRESHOLDS_DEG,
     Condition,
     Readings,
+    _is_framed,
+    _row,
     _threshold,
     chosen,
     moved,
@@ -59,7 +61,7 @@ def test_faces_are_shown_in_a_border_three_times_as_large_and_tilted_clockwise()
     picture[:24] = 200  # the upper half
     upright = shown(picture, 0)
     assert upright.shape == (216, 216, 3)
-    assert (upright[:100] == 200).all() and (upright[116:] == 0).all()
+    assert (upright[:97] == 200).all() and (upright[119:] == 0).all()
     tilted = shown(picture, 90)
     assert (tilted[40:170, 120:170] == 200).all() and (tilted[40:170, 40:96] == 0).all()  # at the right now
     assert shown(np.zeros((48, 48, 3), np.uint8), 30).shape == (216, 216, 3)
@@ -92,12 +94,26 @@ def test_a_box_is_moved_by_a_tenth_of_its_side_and_its_points_are_not() -> None:
 def test_a_threshold_takes_the_turned_answer_above_it_and_the_plain_one_below() -> None:
     right = {"none": [1, 0, 0], "eyes": [0, 1, 1], "points": [0, 1, 0], "auto": [1, 0, 1]}
     answers = {name: np.array(each, bool) for name, each in right.items()}
-    upright = Readings(np.arange(3), np.array([4.0, -8.0, 12.0]), np.zeros(3, bool), answers)
-    tilted = Readings(np.array([2]), np.array([12.0]), np.zeros(1, bool), {k: v[2:] for k, v in answers.items()})
+    none, one = np.zeros(3, bool), np.zeros(1, bool)
+    upright = Readings(np.arange(3), np.array([4.0, -8.0, 12.0]), none, none, answers)
+    tilted = Readings(np.array([2]), np.array([12.0]), one, one, {k: v[2:] for k, v in answers.items()})
     found = _threshold({0: upright, 15: tilted}, "eyes", 5.0, 4)
     assert found["right"] == [1, 1]  # 1, 1, 1 of the first; 1 of the second
     assert found["more_points"] == pytest.approx(100 / 3)  # 0, 1 and the mean of 0 and 0, of the three ever found
     assert _threshold({0: upright, 15: tilted}, "points", 0.0, 4)["right"] == [pytest.approx(1 / 3), 0]
+
+
+def test_crops_without_border_are_compared_with_the_frame_by_themselves() -> None:
+    # The frame of a 48-pixel face is shown at 36..180; 1/32 of it more is 31.5..184.5.
+    assert _is_framed((32, 32, 152), 48) and not _is_framed((31, 32, 152), 48) and not _is_framed((32, 33, 152), 48)
+    right = {name: np.array([0, 1, 1, 0], bool) for name in (*ALIGNMENTS, "frame")}
+    right["frame"] = np.array([1, 1, 1, 1], bool)
+    framed = np.array([0, 1, 1, 1], bool)
+    found = Readings(np.arange(4), np.zeros(4), np.zeros(4, bool), framed, right)
+    row = _row(Condition(0), found, 4)["framed"]
+    assert (row["faces"], row["frame"]) == (3, 1) and row["none"] == pytest.approx(2 / 3)
+    assert row["points"] == pytest.approx(-100 / 3)
+    assert "framed" not in _row(Condition(15), found, 4)
 
 
 def test_faces_are_chosen_at_random_the_same_each_time() -> None:
