@@ -25,17 +25,19 @@ from edge.preprocess import Box, roll_of
 
 Alignment = Literal["auto", "none", "eyes", "points"]
 ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes", "points")
-# "auto" turns by the eyes where they are tilted by more than this many degrees. By the record of `python -m benchmarks
-# alignment` (docs/runtime.md), thresholds of 0 to 15 differ by no more than chance, and 20 reads fewer of YuNet's faces
-# right. All points instead of the eyes read fewer of BlazeFace's right (it gives three), and of YuNet's, which gives
-# five, more by less than a point, of upright ones no more: so "auto" stays with the eyes.
+# "auto" fits YuNet's five points, and turns by the eyes where there are fewer or the fit is refused, if they are tilted
+# by more than this many degrees. By the record of `python -m benchmarks alignment` (docs/runtime.md) the five points
+# read about one face in a hundred more right than that, upright or tilted; BlazeFace's three rather fewer. Thresholds
+# of 0 to 10 degrees read as many faces right, of 20 fewer of YuNet's.
 ALIGN_FROM_DEG = 10.0
+
+_AUTO_POINTS = 5  # as many points are fitted by "auto"
 
 # Where a detector's points lie in FER2013's 48 x 48 pixels (x, y), by their number: YuNet gives five, BlazeFace three.
 # Medians over Training faces, rounded to 0.1; a test holds them against the record of `python -m benchmarks alignment`.
 TEMPLATES: Mapping[int, tuple[Point, ...]] = {
-    5: ((14.4, 18.7), (32.7, 19.0), (23.0, 28.1), (16.2, 35.7), (31.3, 35.9)),
-    3: ((15.1, 19.0), (32.8, 18.8), (24.2, 28.8)),
+    5: ((14.4, 18.7), (32.7, 19.1), (22.9, 28.2), (16.1, 35.7), (31.1, 36.0)),
+    3: ((15.2, 19.1), (32.7, 18.9), (24.2, 28.9)),
 }
 # The reference box in the same pixels, from which FER2013's crop was derived (train/datasets/fer2013.py).
 _BOX_CENTRE, _BOX_SIDE = (23.5, 24.5), 47.0
@@ -109,15 +111,16 @@ def placed(found: Detection, align: Alignment, width: int, height: int) -> tuple
 
     Args:
         found: the face.
-        align: "none", "eyes", "points" or "auto" ("eyes" above `ALIGN_FROM_DEG`).
+        align: "none", "eyes", "points" or "auto" ("points" of five that fit, else "eyes" above `ALIGN_FROM_DEG`).
         width: of the picture, pixels.
         height: of the picture, pixels.
     """
     if align == "none" or found.points is None or len(found.points) < 2:
         return found.box, 0.0
-    if align == "points":
+    if align == "points" or (align == "auto" and len(found.points) == _AUTO_POINTS):
         fitted = _fitted(found, width, height)
-        return (found.box, 0.0) if fitted is None else fitted
+        if fitted is not None or align == "points":
+            return (found.box, 0.0) if fitted is None else fitted
     roll = roll_of(found.points[0], found.points[1])
     return found.box, roll if align == "eyes" or abs(roll) > ALIGN_FROM_DEG else 0.0
 

@@ -57,7 +57,8 @@ class Readings:
         roll_deg: (m,) tilt of the line through the eyes, as detected.
         refused: (m,) whether the fit of all points was refused.
         framed: (m,) whether the crop that is not turned takes next to nothing of the border.
-        right: by alignment, and "frame" for FER2013's own picture: (m,) whether the answer is the label.
+        right: by alignment, "eyes_above" for the eyes above `ALIGN_FROM_DEG` and "frame" for FER2013's own picture:
+            (m,) whether the answer is the label.
     """
 
     rows: npt.NDArray[np.int64]
@@ -162,6 +163,7 @@ def read(faces: Part, condition: Condition, detector: Detector, classifier: Clas
     if not rows:
         raise DataError(f"expected faces that {detector.name} finds; got none of {len(faces)}; use more --faces")
     answers = {name: np.array(each, bool) for name, each in right.items()}
+    answers["eyes_above"] = np.where(np.abs(rolls) > ALIGN_FROM_DEG, answers["eyes"], answers["none"])
     return Readings(np.array(rows), np.array(rolls), np.array(refused), np.array(framed), answers)
 
 
@@ -213,7 +215,7 @@ def _first(detector: Detector, picture: npt.NDArray[np.uint8]) -> Detection | No
 
 
 def _row(condition: Condition, found: Readings, faces: int) -> dict[str, Any]:
-    """Return a condition's row: shares of right answers, and what each alignment wins over none and over auto."""
+    """Return a condition's row: shares of right answers, and what each alignment wins over another."""
     right = found.right
     row: dict[str, Any] = {
         "tilt_deg": condition.tilt_deg, "box_off": condition.box_off, "found": len(found.rows) / faces,
@@ -222,7 +224,7 @@ def _row(condition: Condition, found: Readings, faces: int) -> dict[str, Any]:
     }  # fmt: skip
     for name, first, second in (
         ("eyes_over_none", "eyes", "none"), ("auto_over_none", "auto", "none"), ("points_over_none", "points", "none"),
-        ("points_over_auto", "points", "auto"),
+        ("points_over_eyes_above", "points", "eyes_above"),
     ):  # fmt: skip
         more = paired_difference(right[first], right[second], _SEED)
         row[name] = {"points": more.points, "ci95": [more.low, more.high], "p_value": more.p_value}
@@ -237,7 +239,7 @@ def _row(condition: Condition, found: Readings, faces: int) -> dict[str, Any]:
 
 
 def _threshold(tilted: dict[int, Readings], by: str, degrees: float, faces: int) -> dict[str, Any]:
-    """Return what turning from so many degrees reads right at each tilt, and what it wins over "auto".
+    """Return what turning from so many degrees reads right at each tilt, and what it wins over the eyes' own threshold.
 
     The interval is over faces: the tilts of one face are not independent of each other.
     """
@@ -245,7 +247,7 @@ def _threshold(tilted: dict[int, Readings], by: str, degrees: float, faces: int)
     for place, found in enumerate(tilted.values()):
         turned = np.where(np.abs(found.roll_deg) > degrees, found.right[by], found.right["none"])
         shares.append(float(turned.mean()))
-        more[place, found.rows] = turned.astype(float) - found.right["auto"]
+        more[place, found.rows] = turned.astype(float) - found.right["eyes_above"]
     seen = ~np.isnan(more).all(axis=0)
     means = 100 * np.nanmean(more[:, seen], axis=0)
     return {
