@@ -25,13 +25,11 @@ from edge.preprocess import Box, roll_of
 
 Alignment = Literal["auto", "none", "eyes", "points"]
 ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes", "points")
-# "auto" fits YuNet's five points, and turns by the eyes where there are fewer or the fit is refused, if they are tilted
-# by more than this many degrees. By the record of `python -m benchmarks alignment` (docs/runtime.md) the five points
-# read about one face in a hundred more right than that, upright or tilted; BlazeFace's three rather fewer. Thresholds
-# of 0 to 10 degrees read as many faces right, of 20 fewer of YuNet's.
+# "auto" turns by the eyes where they are tilted by more than this many degrees. By the record of `python -m benchmarks
+# alignment` (docs/runtime.md), thresholds of 0 to 10 read as many faces right, and one of 20 fewer of YuNet's. All
+# points instead of the eyes read fewer of BlazeFace's right (it gives three here), and of YuNet's, which gives five,
+# more by less than a point; but they push half-profiles aside. So "auto" stays with the eyes.
 ALIGN_FROM_DEG = 10.0
-
-_AUTO_POINTS = 5  # as many points are fitted by "auto"
 
 # Where a detector's points lie in FER2013's 48 x 48 pixels (x, y), by their number: YuNet gives five, BlazeFace three.
 # Medians over Training faces, rounded to 0.1; a test holds them against the record of `python -m benchmarks alignment`.
@@ -111,16 +109,15 @@ def placed(found: Detection, align: Alignment, width: int, height: int) -> tuple
 
     Args:
         found: the face.
-        align: "none", "eyes", "points" or "auto" ("points" of five that fit, else "eyes" above `ALIGN_FROM_DEG`).
+        align: "none", "eyes", "points" or "auto" ("eyes" above `ALIGN_FROM_DEG`).
         width: of the picture, pixels.
         height: of the picture, pixels.
     """
     if align == "none" or found.points is None or len(found.points) < 2:
         return found.box, 0.0
-    if align == "points" or (align == "auto" and len(found.points) == _AUTO_POINTS):
+    if align == "points":
         fitted = _fitted(found, width, height)
-        if fitted is not None or align == "points":
-            return (found.box, 0.0) if fitted is None else fitted
+        return (found.box, 0.0) if fitted is None else fitted
     roll = roll_of(found.points[0], found.points[1])
     return found.box, roll if align == "eyes" or abs(roll) > ALIGN_FROM_DEG else 0.0
 

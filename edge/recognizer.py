@@ -173,9 +173,9 @@ def load(
         detector_model: YuNet's ONNX file or BlazeFace's TFLite file.
         threads: of the interpreter; None: the machine's cores, at most 4.
         detection_side_px: pictures with a longer side are scaled down to it for detection by YuNet and Haar.
-        align: how crops are turned upright: "none" not at all; "eyes" by the line through the eyes; "points" by a fit
-            of all points, which places and sizes the crop too; "auto" by five points that fit, else by eyes that are
-            tilted by more than `edge.alignment.ALIGN_FROM_DEG`. Haar gives no points, so its crops are never turned.
+        align: how crops are turned upright: "none" not at all; "eyes" by the line through the eyes; "auto" so where it
+            is tilted by more than `edge.alignment.ALIGN_FROM_DEG`; "points" by a fit of all points, which places and
+            sizes the crop too. Haar gives no points, so its crops are never turned.
 
     Raises:
         ModelFileError: the model is missing, damaged or foreign.

@@ -50,12 +50,12 @@ def alignment(data: Path | None, files: tuple[Path, ...], model: str | None, cou
     with progress("conditions") as tick:
         result = compare(training, faces, detectors, classifier, command_line(), tick)
     for row in result["rows"]:
-        right, more = row["right"], row["points_over_eyes_above"]
+        right, more = row["right"], row["points_over_auto"]
         click.echo(
             f"{row['detector']}, tilted {row['tilt_deg']} degrees, box off by {row['box_off']:.0%}: {row['found']:.1%} "
             f"found; right {right['none']:.1%} as they are, {right['eyes']:.1%} by the eyes, {right['auto']:.1%} auto, "
-            f"{right['points']:.1%} by all points ({more['points']:+.1f} points over the eyes above a threshold, "
-            f"{more['ci95'][0]:+.1f} to {more['ci95'][1]:+.1f})"
+            f"{right['points']:.1%} by all points ({more['points']:+.1f} points over auto, {more['ci95'][0]:+.1f} to "
+            f"{more['ci95'][1]:+.1f})"
         )
     if record is not None:
         write(record, result)

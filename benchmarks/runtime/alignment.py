@@ -57,8 +57,7 @@ class Readings:
         roll_deg: (m,) tilt of the line through the eyes, as detected.
         refused: (m,) whether the fit of all points was refused.
         framed: (m,) whether the crop that is not turned takes next to nothing of the border.
-        right: by alignment, "eyes_above" for the eyes above `ALIGN_FROM_DEG` and "frame" for FER2013's own picture:
-            (m,) whether the answer is the label.
+        right: by alignment, and "frame" for FER2013's own picture: (m,) whether the answer is the label.
     """
 
     rows: npt.NDArray[np.int64]
@@ -163,7 +162,6 @@ def read(faces: Part, condition: Condition, detector: Detector, classifier: Clas
     if not rows:
         raise DataError(f"expected faces that {detector.name} finds; got none of {len(faces)}; use more --faces")
     answers = {name: np.array(each, bool) for name, each in right.items()}
-    answers["eyes_above"] = np.where(np.abs(rolls) > ALIGN_FROM_DEG, answers["eyes"], answers["none"])
     return Readings(np.array(rows), np.array(rolls), np.array(refused), np.array(framed), answers)
 
 
@@ -224,7 +222,7 @@ def _row(condition: Condition, found: Readings, faces: int) -> dict[str, Any]:
     }  # fmt: skip
     for name, first, second in (
         ("eyes_over_none", "eyes", "none"), ("auto_over_none", "auto", "none"), ("points_over_none", "points", "none"),
-        ("points_over_eyes_above", "points", "eyes_above"),
+        ("points_over_auto", "points", "auto"),
     ):  # fmt: skip
         more = paired_difference(right[first], right[second], _SEED)
         row[name] = {"points": more.points, "ci95": [more.low, more.high], "p_value": more.p_value}
@@ -239,7 +237,7 @@ def _row(condition: Condition, found: Readings, faces: int) -> dict[str, Any]:
 
 
 def _threshold(tilted: dict[int, Readings], by: str, degrees: float, faces: int) -> dict[str, Any]:
-    """Return what turning from so many degrees reads right at each tilt, and what it wins over the eyes' own threshold.
+    """Return what turning from so many degrees reads right at each tilt, and what it wins over "auto".
 
     The interval is over faces: the tilts of one face are not independent of each other.
     """
@@ -247,7 +245,7 @@ def _threshold(tilted: dict[int, Readings], by: str, degrees: float, faces: int)
     for place, found in enumerate(tilted.values()):
         turned = np.where(np.abs(found.roll_deg) > degrees, found.right[by], found.right["none"])
         shares.append(float(turned.mean()))
-        more[place, found.rows] = turned.astype(float) - found.right["eyes_above"]
+        more[place, found.rows] = turned.astype(float) - found.right["auto"]
     seen = ~np.isnan(more).all(axis=0)
     means = 100 * np.nanmean(more[:, seen], axis=0)
     return {

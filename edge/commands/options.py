@@ -43,8 +43,8 @@ align_option = click.option(
     default="auto",
     show_default=True,
     help="How tilted faces are turned upright: not at all; by the line through the eyes; by all points that the "
-    "detector gives, which place and size the crop too; auto: by YuNet's five points, by the eyes of others where they "
-    "are tilted by more than 10 degrees. Haar gives no points.",
+    "detector gives, which place and size the crop too; auto: by the eyes where they are tilted by more than 10 "
+    "degrees. Haar gives no points.",
 )
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the interpreter."

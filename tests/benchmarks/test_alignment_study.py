@@ -32,22 +32,11 @@ from edge.detectors import BLAZEFACE_NAME, YUNET_NAME, Detection
 from edge.errors import DataError
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
+from tests.edge.finding import Fixed
 from tests.train.conftest import write_csv
 from train.datasets.core import Part
 
 RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "runtime" / "alignment.json"
-
-
-class Fixed:
-    """A detector that always finds the same, or nothing."""
-
-    name = "fixed"
-
-    def __init__(self, *found: Detection) -> None:
-        self._found = found
-
-    def detect(self, image: np.ndarray) -> tuple[Detection, ...]:
-        return self._found
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +81,7 @@ def test_a_box_is_moved_by_a_tenth_of_its_side_and_its_points_are_not() -> None:
 
 
 def test_a_threshold_takes_the_turned_answer_above_it_and_the_plain_one_below() -> None:
-    right = {"none": [1, 0, 0], "eyes": [0, 1, 1], "points": [0, 1, 0], "eyes_above": [1, 0, 1]}
+    right = {"none": [1, 0, 0], "eyes": [0, 1, 1], "points": [0, 1, 0], "auto": [1, 0, 1]}
     answers = {name: np.array(each, bool) for name, each in right.items()}
     none, one = np.zeros(3, bool), np.zeros(1, bool)
     upright = Readings(np.arange(3), np.array([4.0, -8.0, 12.0]), none, none, answers)
@@ -106,7 +95,7 @@ def test_a_threshold_takes_the_turned_answer_above_it_and_the_plain_one_below() 
 def test_crops_without_border_are_compared_with_the_frame_by_themselves() -> None:
     # The frame of a 48-pixel face is shown at 36..180; 1/32 of it more is 31.5..184.5.
     assert _is_framed((32, 32, 152), 48) and not _is_framed((31, 32, 152), 48) and not _is_framed((32, 33, 152), 48)
-    right = {name: np.array([0, 1, 1, 0], bool) for name in (*ALIGNMENTS, "eyes_above", "frame")}
+    right = {name: np.array([0, 1, 1, 0], bool) for name in (*ALIGNMENTS, "frame")}
     right["frame"] = np.array([1, 1, 1, 1], bool)
     framed = np.array([0, 1, 1, 1], bool)
     found = Readings(np.arange(4), np.zeros(4), np.zeros(4, bool), framed, right)
@@ -148,7 +137,7 @@ def test_the_command_writes_a_record_that_the_page_shows(
     assert seen[0] < 5 < seen[1] < seen[2]  # tilted by 0, 15 and 30 degrees
     first = found["rows"][0]["right"]
     page = markdown(read_runtime([record]))
-    cells = " | ".join(f"{100 * first[name]:.1f} %" for name in ("frame", *ALIGNMENTS, "eyes_above"))
+    cells = " | ".join(f"{100 * first[name]:.1f} %" for name in ("frame", *ALIGNMENTS))
     assert f"| {cells} | " in page and "| yunet | right eye | " in page and "| yunet | points | 0° | " in page
 
 
@@ -177,10 +166,7 @@ def test_the_record_bears_out_what_is_said_of_auto_and_points() -> None:
     for row in found["rows"]:
         assert row["right"]["frame"] > max(row["right"][name] for name in ALIGNMENTS)
         if row["detector"] == "yunet":
-            assert row["right"]["points"] > row["right"]["eyes_above"]
-            assert row["right"]["auto"] == pytest.approx(row["right"]["points"], abs=0.01)
-        else:
-            assert row["right"]["auto"] == row["right"]["eyes_above"]
+            assert row["right"]["points"] > row["right"]["auto"]
         if row["tilt_deg"] >= 30:
             assert row["auto_over_none"]["ci95"][0] > 0
         if "framed" in row:

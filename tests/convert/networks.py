@@ -56,3 +56,22 @@ def lowered_network(seed: int = 0, classes: int = 7) -> tuple[Any, Any]:
     model = small_network(classes)
     randomize(model, seed)
     return model, lower(read(model))[0]
+
+
+def exported(model: Any) -> tuple[bytes, Any]:
+    """A Keras model's int8 file, weights drawn, and its network in integers."""
+    from convert.export import export_int8
+    from convert.integers import IntegerNetwork
+    from convert.islands import with_islands
+    from convert.layout import lay_out
+    from convert.parity import normalize, randomize
+    from convert.quantization import calibrate, fake_quantize, for_export
+    from convert.reading import read
+    from convert.rules import lower
+
+    randomize(model)
+    graph, _ = lower(read(model), approximate=True)
+    fake = fake_quantize(graph)
+    calibrate(fake, graph, [normalize(pictures(32), graph)])
+    flatbuffer, reference = with_islands(graph, fake, export_int8(graph, for_export(graph, fake)), ())
+    return flatbuffer, IntegerNetwork(flatbuffer, lay_out(graph), reference)

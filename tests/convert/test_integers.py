@@ -9,8 +9,7 @@ import pytest
 from convert.checks import as_uint8_output
 from convert.graph import Graph, Node
 from convert.integers import IntegerNetwork, Steps, _add, _average_pool, _kernel_layer, _mean, _multiply, _sigmoid
-from convert.layout import lay_out
-from tests.convert.networks import SIDE, pictures, small_network
+from tests.convert.networks import SIDE, exported, pictures, small_network
 
 
 def normalizing_network() -> Any:
@@ -46,23 +45,6 @@ def pooling_network() -> Any:
     x = layers.Conv2D(12, 3, strides=2, padding="same", activation="relu", name="narrow")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(picture, layers.Dense(7, name="logits")(x), name="pooling")
-
-
-def exported(model: Any) -> tuple[bytes, IntegerNetwork]:
-    """A Keras model's int8 file, weights drawn, and its network in integers."""
-    from convert.export import export_int8
-    from convert.islands import with_islands
-    from convert.parity import normalize, randomize
-    from convert.quantization import calibrate, fake_quantize, for_export
-    from convert.reading import read
-    from convert.rules import lower
-
-    randomize(model)
-    graph, _ = lower(read(model), approximate=True)
-    fake = fake_quantize(graph)
-    calibrate(fake, graph, [normalize(pictures(32), graph)])
-    flatbuffer, reference = with_islands(graph, fake, export_int8(graph, for_export(graph, fake)), ())
-    return flatbuffer, IntegerNetwork(flatbuffer, lay_out(graph), reference)
 
 
 def outputs(flatbuffer: bytes, images: np.ndarray) -> np.ndarray:

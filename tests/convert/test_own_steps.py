@@ -6,8 +6,7 @@ import pytest
 from convert.graph import Graph
 from convert.integers import IntegerNetwork
 from convert.own_steps import own_steps
-from tests.convert.networks import pictures, small_network
-from tests.convert.test_integers import exported
+from tests.convert.networks import exported, pictures, small_network
 
 
 def test_no_picture_and_a_foreign_network_are_refused() -> None:

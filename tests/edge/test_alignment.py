@@ -159,23 +159,16 @@ def test_a_fit_about_a_place_outside_the_picture_leaves_the_box_as_it_is() -> No
         assert (placed(face(shifted, box), "points", 48, 48) != (box, 0)) is taken
 
 
-def test_auto_is_by_the_eyes_above_ten_degrees_where_there_are_not_five_points_that_fit() -> None:
+def test_auto_is_by_the_eyes_above_ten_degrees_and_takes_no_notice_of_other_points() -> None:
     assert ALIGN_FROM_DEG == 10
     for degrees in (-30.0, 4.0, 30.0):
         eyes = moved(TEMPLATES[5][:2], 1, degrees - math.degrees(math.atan2(0.4, 18.3)), 0, 0)
-        for others in (((0.0, 0.0), (9.0, 9.0), (5.0, 5.0)), moved(TEMPLATES[3][2:], 1, degrees, 0, 0)):
+        for others in (((0.0, 0.0), (9.0, 9.0), (5.0, 5.0)), moved(TEMPLATES[5][2:], 1, degrees, 0, 0)):
             found = face((*eyes, *others))
             assert placed(found, "none", 48, 48) == (BOX, 0)
             for align, turned in (("eyes", degrees), ("auto", degrees if abs(degrees) > 10 else 0)):
                 box, roll = placed(found, align, 48, 48)  # type: ignore[arg-type]
                 assert box == BOX and roll == pytest.approx(turned, abs=0.01)
-
-
-def test_auto_is_by_five_points_that_fit() -> None:
-    for degrees in (-30.0, 4.0, 30.0):
-        found = face(moved(TEMPLATES[5], 1.1, degrees, 3, -2))
-        assert placed(found, "auto", 100, 100) == placed(found, "points", 100, 100) != (BOX, 0)
-        assert placed(found, "auto", 100, 100)[1] == pytest.approx(degrees, abs=0.01)
 
 
 @pytest.mark.parametrize("degrees", [-25, 0, 40])

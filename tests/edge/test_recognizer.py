@@ -15,18 +15,7 @@ from edge.interpreter import Classifier
 from edge.modelfile import read_model
 from edge.recognizer import Recognizer
 from tests.edge import models
-
-
-class Fixed:
-    """A detector that always finds the same."""
-
-    name = "fixed"
-
-    def __init__(self, *found: Detection) -> None:
-        self._found = found
-
-    def detect(self, image: np.ndarray) -> tuple[Detection, ...]:
-        return self._found
+from tests.edge.finding import Fixed
 
 
 def recognizer(path: Path, *found: Detection) -> Recognizer:
