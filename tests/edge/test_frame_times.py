@@ -62,7 +62,7 @@ def test_waiting_for_the_camera_is_no_part_of_a_live_frame() -> None:
     times = live(Reader(), [JPEG], 10.0, 4, 1, lambda: None)
     assert times.live is not None
     assert times.live["seconds"] > 0.2  # four frames at ten a second
-    assert times.whole_ms.min() < 50 and times.live["dropped"] == 0
+    assert times.whole_ms.min() < 50
 
 
 def test_a_slow_reader_gets_the_newest_frame_and_those_it_missed_are_counted() -> None:
