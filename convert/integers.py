@@ -7,8 +7,9 @@ hundred thousand, and in a deep network with swish and squeeze-and-excite that o
 its layers and its ranges are computed here as integers; a file that differs differs in what it computes.
 
 Kernels, sums, products, means, average pools and sigmoids are integers; any other layer (a normalization, one kept in
-float) is the network's own float layer, rounded to its output's step, where a tie may still fall either way. Only the
-scales' last bits are the file's, which holds them in float32.
+float) is the network's own float layer, rounded to its output's step, where a tie may still fall either way. Around a
+concatenation TFLiteConverter merges scales, so that values there are a step apart. Only the scales' last bits are the
+file's, which holds them in float32.
 
 Source: XNNPACK, src/qs8-*/ (fp32 requantization: accumulator times float32 scale, rounded to the nearest, ties to
 even), src/microparams-init.c (fixed-point factors of qs8-vadd), src/operators/unary-elementwise-nc.c (tables);
