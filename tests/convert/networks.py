@@ -58,8 +58,8 @@ def lowered_network(seed: int = 0, classes: int = 7) -> tuple[Any, Any]:
     return model, lower(read(model))[0]
 
 
-def exported(model: Any) -> tuple[bytes, Any]:
-    """A Keras model's int8 file, weights drawn, and its network in integers."""
+def exported(model: Any, kept: tuple[str, ...] = ()) -> tuple[bytes, Any]:
+    """A Keras model's int8 file, weights drawn, some layers kept in float, and its network in integers."""
     from convert.export import export_int8
     from convert.integers import IntegerNetwork
     from convert.islands import with_islands
@@ -73,5 +73,5 @@ def exported(model: Any) -> tuple[bytes, Any]:
     graph, _ = lower(read(model), approximate=True)
     fake = fake_quantize(graph)
     calibrate(fake, graph, [normalize(pictures(32), graph)])
-    flatbuffer, reference = with_islands(graph, fake, export_int8(graph, for_export(graph, fake)), ())
+    flatbuffer, reference = with_islands(graph, fake, export_int8(graph, for_export(graph, fake)), kept)
     return flatbuffer, IntegerNetwork(flatbuffer, lay_out(graph), reference)

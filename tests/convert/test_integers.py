@@ -90,6 +90,23 @@ def test_normalizations_in_float_leave_a_tie_here_and_there() -> None:
     assert own_steps(flatbuffer, network, images[:16]).share > 0.999
 
 
+def test_layers_kept_in_float_are_computed_in_float() -> None:
+    from convert.export import probabilities
+
+    flatbuffer, network = exported(small_network(), ("project", "depthwise"))
+    assert "project" not in network.kernels and "stem" in network.kernels
+    images = pictures(140, seed=1)
+    expected = as_uint8_output(probabilities(network(images)))
+    assert (outputs(flatbuffer, images) == expected).all(axis=1).mean() > 0.9
+
+
+def test_sums_of_more_than_two_are_left_to_the_networks_own_layer() -> None:
+    _, network = exported(small_network())
+    (first, second) = network.graph["residual"].inputs
+    three = Node("residual", "add", (first, second, first), (8, 8, 8))
+    assert network._is_integer(network.graph["residual"]) and not network._is_integer(three)
+
+
 def test_a_network_with_other_weights_is_not_the_files() -> None:
     from convert.export import probabilities
     from convert.own_steps import own_steps
