@@ -144,6 +144,7 @@ def build(
     dropout: float = 0.2,
     stochastic_depth: float = 0.0,
     colour: str = "rgb",
+    pictures: np.ndarray | None = None,
     report: Report = lambda _: None,
 ) -> keras.Model:
     """Return a model from pictures ``(n, height, width, 3)`` in 0–255 to logits ``(n, classes)`` in float32.
@@ -154,12 +155,13 @@ def build(
         width: of the input in pixels, at least 32.
         classes: number of logits.
         weights: ``none`` (random; a user's model keeps its own), ``imagenet`` (keras.applications' download), or a
-            ``.npz`` / ``.weights.h5`` / ``.keras`` file.
+            ``.npz`` / ``.weights.h5`` / ``.keras`` / ``.tflite`` file.
         dropout: rate before the last layer, 0–1.
         stochastic_depth: rate at which the deepest residual branch is left out in training, 0–1 (1 excluded); the
             others less, linearly in depth. 0 for networks without such branches.
         colour: ``grey`` spreads the first kernel by luminance, which changes nothing on grey pictures and lets the
             fresh network see any coloured picture as its grey version; ``rgb`` leaves it.
+        pictures: uint8 ``(n, h, w[, 3])`` of the training data, for weights from a ``.tflite``.
         report: gets a line for each thing that a reader of the flags would not expect.
 
     Raises:
@@ -174,7 +176,7 @@ def build(
     if str(weights) == "imagenet":
         _take_imagenet(model, name, (height, width, 3))
     elif str(weights) != "none":
-        for line in load_weights_file(model, Path(weights)):
+        for line in load_weights_file(model, Path(weights), pictures):
             report(line)
     if colour == "grey" and not own:
         _spread_luminance(model)

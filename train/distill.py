@@ -21,6 +21,7 @@ from edge.files import sha256_of
 from train.datasets import Dataset
 from train.exposure import LABELS
 from train.modes import InMode
+from train.quantized import is_shipped, load_shipped, record_of
 from train.recipes import Recipe
 from train.runs import MODEL_FILE, load_run, read_config
 
@@ -30,7 +31,7 @@ MAJORITY = "FER+ majority labels"
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A finished run that a student learns from.
+    """A finished run, or a shipped .tflite, that a student learns from.
 
     Attributes:
         model: pictures ``(n, h, w, 3)`` in 0–255 -> logits ``(n, classes)``.
@@ -42,13 +43,13 @@ class Teacher:
 
 
 def load_teachers(paths: Sequence[Path], dataset: Dataset) -> list[Teacher]:
-    """Return the runs as teachers for a student of ``dataset``.
+    """Return the runs and the .tflite files of ``convert`` as teachers for a student of ``dataset``.
 
     Raises:
         DataError: no finished run, other classes or another order of them, trained on grey pictures where the student's
             are RGB, or on rows that the student's protocol keeps for the test.
     """
-    return [_teacher(path, dataset) for path in paths]
+    return [_shipped(path, dataset) if is_shipped(path) else _teacher(path, dataset) for path in paths]
 
 
 def with_teacher(student: keras.Model, teachers: Sequence[keras.Model]) -> keras.Model:
@@ -73,20 +74,28 @@ def with_teacher(student: keras.Model, teachers: Sequence[keras.Model]) -> keras
     return keras.Model(pictures, keras.ops.concatenate(outputs, axis=-1), name="distillation")
 
 
-def supervision(dataset: str, recipe: Recipe, teachers: Iterable[Mapping[str, Any]]) -> str:
+def supervision(
+    dataset: str, recipe: Recipe, teachers: Iterable[Mapping[str, Any]], start: Mapping[str, Any] | None = None
+) -> str:
     """Return in words what a run learned from: ``labels``, or what went beyond the data set's own labels.
 
     Args:
         dataset: the data set's name.
         recipe: says whether votes were the targets.
         teachers: their records; what they were trained with counts too.
+        start: the record of the trained network that the run began with, if it did; likewise.
     """
     if recipe.targets == "votes":
         own = VOTES if recipe.votes_share == 1 else f"{LABELS} with {recipe.votes_share:.0%} of {VOTES}"
     else:
         own = MAJORITY if dataset == "ferplus" else LABELS
     through = sorted({words for record in teachers for words in _beyond(record)})
-    return own + "".join(f"; {words} through a teacher" for words in through)
+    begun = sorted(_beyond(start)) if start is not None else []
+    return (
+        own
+        + "".join(f"; {words} through a teacher" for words in through)
+        + "".join(f"; {words} through its first weights" for words in begun)
+    )
 
 
 def _teacher(path: Path, dataset: Dataset) -> Teacher:
@@ -94,19 +103,7 @@ def _teacher(path: Path, dataset: Dataset) -> Teacher:
     name = config["name"]
     if "metrics" not in config:
         raise DataError(f"expected a finished run as teacher; {path} was broken off; go on with it by fit --resume")
-    if tuple(config["labels"]) != dataset.labels:
-        raise DataError(
-            f"expected a teacher with the classes {', '.join(dataset.labels)}; {path} has "
-            f"{', '.join(config['labels'])}; choose another --teacher"
-        )
-    if config["input"]["colour"] == "grey" and dataset.colour != "grey":
-        raise DataError(f"expected a teacher for RGB pictures; {path} knows grey ones; give --colour grey, or another")
-    theirs, ours = config["data"]["protocol"], dataset.protocol
-    if theirs.startswith("seed") != ours.startswith("seed"):
-        raise DataError(
-            f"expected a teacher that never saw the student's test pictures; {path} was trained under the protocol "
-            f"{theirs}, the student's is {ours}: their test parts differ; train both under one"
-        )
+    _check(path, config["labels"], config["input"]["colour"], config["data"]["protocol"], dataset)
     record = {
         "name": name,
         "backbone": config["backbone"],
@@ -118,6 +115,34 @@ def _teacher(path: Path, dataset: Dataset) -> Teacher:
     return Teacher(load_run(path).model, record)
 
 
+def _shipped(path: Path, dataset: Dataset) -> Teacher:
+    shipped = load_shipped(path, dataset.part("train").images)
+    contract, record = shipped.file.contract, record_of(shipped.file)
+    _check(path, contract.labels, contract.training_colour, record["data"]["protocol"], dataset)
+    return Teacher(shipped.model, record)
+
+
+def check_protocol(path: str | Path, theirs: str, ours: str, what: str = "teacher") -> None:
+    """Raise DataError where the network in ``path`` was trained on rows that our protocol keeps for the test."""
+    if theirs.startswith("seed") != ours.startswith("seed"):
+        raise DataError(
+            f"expected a {what} that never saw the student's test pictures; {path} was trained under the protocol "
+            f"{theirs}, the student's is {ours}: their test parts differ; train both under one"
+        )
+
+
+def _check(path: Path, labels: Sequence[str], colour: str, protocol: str, dataset: Dataset) -> None:
+    if tuple(labels) != dataset.labels:
+        raise DataError(
+            f"expected a teacher with the classes {', '.join(dataset.labels)}; {path} has "
+            f"{', '.join(labels)}; choose another --teacher"
+        )
+    if colour == "grey" and dataset.colour != "grey":
+        raise DataError(f"expected a teacher for RGB pictures; {path} knows grey ones; give --colour grey, or another")
+    check_protocol(path, protocol, dataset.protocol)
+
+
 def _beyond(record: Mapping[str, Any]) -> set[str]:
-    words = {part.removesuffix(" through a teacher") for part in record["supervision"].split("; ")}
+    parts = record["supervision"].split("; ")
+    words = {part.removesuffix(" through a teacher").removesuffix(" through its first weights") for part in parts}
     return words - {LABELS} | {words for teacher in record["teachers"] for words in _beyond(teacher)}

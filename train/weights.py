@@ -1,11 +1,11 @@
-"""Starting weights from a file: a plain npz, Keras' ``.weights.h5``, or the layers of another ``.keras`` model.
+"""Starting weights from a file: npz, Keras' ``.weights.h5``, the layers of a ``.keras`` model, or a shipped .tflite.
 
 An npz holds ``LAYER/kernel`` (float) or ``LAYER/kernel:int8`` times ``LAYER/kernel:scale``; batch-norm arrays are named
 ``gamma beta moving_mean moving_variance``. Layers that an npz does not name (the head) keep their initial values; a
 name in the file that the model does not have is an error, not a guess. EfficientNet-B0 takes EfficientNet-Lite0's file
 too: the same convolutions, its squeeze-and-excite layers begin anew; and so does Lite0's first part, without the
-layers that it lacks. No other kind of file is opened: pickles and
-whole models in ``.h5`` can carry code.
+layers that it lacks. A .tflite (:mod:`train.quantized`) gives its layers under the same rules. No other kind of file is
+opened: pickles and whole models in ``.h5`` can carry code.
 """
 
 from __future__ import annotations
@@ -20,29 +20,35 @@ import numpy as np
 from edge.errors import DataError
 from train.applications import LOGITS, leaves
 from train.efficientnet_lite import names_in_efficientnet_b0, only_in_whole_lite0
+from train.quantized import arrays_of, is_shipped, load_shipped
 from train.runs import load_model
 
 
-def load_weights_file(model: keras.Model, path: Path) -> list[str]:
+def load_weights_file(model: keras.Model, path: Path, pictures: np.ndarray | None = None) -> list[str]:
     """Put a file's weights into the model; returns what to tell the user, one line each.
 
-    An ``.npz`` and a ``.keras`` file go by layer name, ``.weights.h5`` as Keras wrote it. Logits of another number of
-    classes in a ``.keras`` file are left out.
+    An ``.npz``, a ``.keras`` file and a ``.tflite`` go by layer name, ``.weights.h5`` as Keras wrote it. Logits of
+    another number of classes are left out of a ``.keras`` file and a ``.tflite``.
+
+    Args:
+        model: what gets them.
+        path: the file.
+        pictures: uint8 ``(n, h, w[, 3])`` of the training data, which a ``.tflite`` needs.
 
     Raises:
         DataError: no such file, another kind of file, or weights that do not fit the model.
     """
+    if is_shipped(path):
+        return [_told(model, path, _take_shipped(model, path, pictures))]
     if not path.exists():
         raise DataError(f"expected a weights file, none or imagenet; nothing is at {path}; check --weights")
     if path.is_dir() or not path.name.endswith((".npz", ".weights.h5", ".keras")):
         raise DataError(
-            f"expected weights as .npz, .weights.h5 or .keras; got {path.name}, a kind of file that may carry code or "
-            "names no layers; check --weights"
+            f"expected weights as .npz, .weights.h5, .keras or .tflite; got {path.name}, a kind of file that may carry "
+            "code or names no layers; check --weights"
         )
     if path.suffix == ".npz":
-        taken = load_npz_weights(model, path)
-        rest = {layer.name for layer in leaves(model) if layer.weights} - {*taken, LOGITS}
-        return [f"weights of {path.name}: {len(taken)} layers" + (f"; {len(rest)} others begin anew" if rest else "")]
+        return [_told(model, path, load_npz_weights(model, path))]
     if path.suffix == ".keras":
         return _take_layers(model, load_model(path), path)
     try:
@@ -59,8 +65,27 @@ def load_npz_weights(model: keras.Model, path: Path) -> list[str]:
     Raises:
         DataError: the file is no npz, names layers or variables that the model lacks, or shapes differ.
     """
+    return _take_arrays(model, _read(path), path)
+
+
+def _told(model: keras.Model, path: Path, taken: list[str]) -> str:
+    rest = {layer.name for layer in leaves(model) if layer.weights} - {*taken, LOGITS}
+    return f"weights of {path.name}: {len(taken)} layers" + (f"; {len(rest)} others begin anew" if rest else "")
+
+
+def _take_shipped(model: keras.Model, path: Path, pictures: np.ndarray | None) -> list[str]:
+    if pictures is None:
+        raise DataError(f"expected pictures to take the statistics of {path} from; got none; train by fit --weights")
+    shipped = load_shipped(path, pictures).model
+    arrays = arrays_of(shipped)
+    if model.get_layer(LOGITS).units != shipped.get_layer(LOGITS).units or model.name != shipped.name:
+        arrays = {key: value for key, value in arrays.items() if key.partition("/")[0] != LOGITS}
+    return _take_arrays(model, arrays, path)
+
+
+def _take_arrays(model: keras.Model, arrays: dict[str, np.ndarray], path: Path) -> list[str]:
     layers = {layer.name: layer for layer in leaves(model)}
-    arrays = _of_first_part(_from_lite0(_read(path), layers), layers)
+    arrays = _of_first_part(_from_lite0(arrays, layers), layers)
     touched: dict[str, set[str]] = {}
     for key, value in arrays.items():
         name, _, variable = key.partition("/")

@@ -344,7 +344,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["e.pth", "e.h5", "e.pkl", "saved_model"])
 def test_weights_in_files_that_may_carry_code_are_not_opened(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir() if name == "saved_model" else (tmp_path / name).write_bytes(b"\x80\x04.")
-    with pytest.raises(DataError, match=r"as \.npz, \.weights\.h5 or \.keras; got .* may carry code"):
+    with pytest.raises(DataError, match=r"as \.npz, \.weights\.h5, \.keras or \.tflite; got .* may carry code"):
         load_weights_file(tiny_model(), tmp_path / name)
 
 

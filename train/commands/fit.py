@@ -103,7 +103,11 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--backbone", help="Name of the backbone, or a .keras file.  [default: the recipe's]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run folder to write.")
 @click.option("--recipe", default="fer2013-two-phase", show_default=True, type=click.Choice(sorted(RECIPES)))
-@click.option("--weights", help="imagenet (download), none, or a weights file.  [default: the recipe's]")
+@click.option(
+    "--weights",
+    help="imagenet (download), none, a weights file, a .tflite, or default or small, the models that ship.  "
+    "[default: the recipe's]",
+)
 @click.option(
     "--protocol",
     default="official-dedup",
@@ -140,7 +144,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
     "--teacher",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Finished run to distil from; several are averaged.",
+    help="Finished run, .tflite, or default or small, the models that ship, to distil from; several are averaged.",
 )
 @click.option("--distillation-weight", type=SHARE, help="Share of the teachers' term in the loss.")
 @click.option("--distillation-temperature", type=POSITIVE)
@@ -230,6 +234,7 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
         dropout=recipe.dropout,
         stochastic_depth=recipe.stochastic_depth,
         colour=dataset.colour,
+        pictures=dataset.part("train").images,
         report=click.echo,
     )
     teachers = load_teachers(config.teacher, dataset)
@@ -382,6 +387,19 @@ def _backbone(recipe: Recipe) -> str:
     return recipe.backbone.removesuffix(".keras")
 
 
+def _start(config: FitConfig, dataset: Dataset) -> dict[str, Any] | None:
+    """Return the record of the trained network that the run begins with, if it does: a shipped .tflite."""
+    from edge.modelfile import read_model
+    from train.distill import check_protocol
+    from train.quantized import is_shipped, record_of
+
+    if config.weights is None or not is_shipped(config.weights):
+        return None
+    record = record_of(read_model(config.weights))
+    check_protocol(config.weights, record["data"]["protocol"], dataset.protocol, what="network to begin with")
+    return record
+
+
 def _run_json(
     config: FitConfig, recipe: Recipe, dataset: Dataset, teachers: list[Teacher], devices: int
 ) -> dict[str, Any]:
@@ -394,12 +412,14 @@ def _run_json(
     from train.distill import supervision
 
     records = [teacher.record for teacher in teachers]
+    start = _start(config, dataset)
     votes = {} if config.votes is None else {"votes_sha256": sha256_of(config.votes)}
     return {
         "schema": SCHEMA,
         "name": config.out.name,
         "backbone": _backbone(recipe),
         "weights": recipe.weights,
+        **({} if start is None else {"start": start}),
         "input": {"height": recipe.size, "width": recipe.size, "colour": dataset.colour},
         "labels": list(dataset.labels),
         "crop": dataclasses.asdict(dataset.crop),
@@ -414,7 +434,7 @@ def _run_json(
             "notes": list(dataset.notes),
             **votes,
         },
-        "supervision": supervision(dataset.name, recipe, records),
+        "supervision": supervision(dataset.name, recipe, records, start),
         "teachers": records,
         "command": command_line(),
         "backend": keras.backend.backend(),

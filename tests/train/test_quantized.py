@@ -1,0 +1,158 @@
+"""The shipped .tflite as first weights and as a teacher: the same answers, statistics that fit, refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.errors import DataError
+from edge.interpreter import Classifier
+from edge.modelfile import default_model_path, read_model
+from edge.preprocess import fit
+from tests.edge.models import METRIC, flatbuffer, packed
+from train import quantized
+from train.__main__ import main
+from train.backbones import build
+from train.datasets import Dataset
+from train.distill import load_teachers, supervision
+from train.predict import predict_logits, softmax
+from train.quantized import Shipped, load_shipped, record_of
+from train.recipes import recipe
+from train.weights import load_weights_file
+
+BEGUN = "labels with 30% of FER+ votes through its first weights"
+TAUGHT = "labels with 30% of FER+ votes through a teacher"
+
+
+@pytest.fixture(scope="module")
+def shipped(faces: Dataset) -> Shipped:
+    return load_shipped(default_model_path(), faces.part("train").images)
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> Callable[..., Path]:
+    """Write the shipped network with other words in its contract."""
+
+    def write(**changes: Any) -> Path:
+        model = read_model()
+        content = model.content[: _network_bytes()]
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.tflite"
+        path.write_bytes(packed(content, model.contract, json=changes))
+        return path
+
+    return write
+
+
+def _network_bytes() -> int:
+    """Where the shipped file's zip begins."""
+    with zipfile.ZipFile(default_model_path()) as archive:
+        return min(info.header_offset for info in archive.infolist())
+
+
+def test_network_answers_as_the_file_does(shipped: Shipped, faces: Dataset) -> None:
+    pictures = faces.part("test").images
+    classifier = Classifier(read_model())
+    side = shipped.file.contract.input.height
+    expected = classifier.probabilities(np.stack([fit(picture, side, side) for picture in pictures]))
+    came = softmax(predict_logits(keras.Model(shipped.model.inputs, shipped.model.outputs), pictures))
+    assert np.abs(came - expected).mean() < 0.02
+    assert (came.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9
+    assert 0 < shipped.difference < quantized.DIFFERENCE
+    assert not shipped.model.compiled  # compiled within a teacher's model, it would log a loss of its own
+
+
+def test_batch_norms_have_the_statistics_of_what_reaches_them(shipped: Shipped, faces: Dataset) -> None:
+    pictures = np.stack([fit(picture, 80, 80) for picture in faces.part("train").images])
+    copy = keras.models.clone_model(shipped.model)
+    copy.set_weights(shipped.model.get_weights())
+    resting = keras.ops.convert_to_numpy(copy(pictures, training=False))
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    training = keras.ops.convert_to_numpy(copy(pictures, training=True))  # with the batch's own statistics
+    assert np.abs(training - resting).mean() < 0.05 * np.abs(resting).mean()
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(np.ones(layer.gamma.shape))
+    lost = keras.ops.convert_to_numpy(copy(pictures, training=True))
+    assert np.abs(lost - resting).mean() > 0.5 * np.abs(resting).mean()
+
+
+def test_first_part_takes_its_layers_and_the_whole_network_its_logits_too(faces: Dataset, shipped: Shipped) -> None:
+    pictures = faces.part("train").images
+    first = build("efficientnet-lite0-os16", height=64, width=64, classes=7)
+    [line] = load_weights_file(first, default_model_path(), pictures)
+    assert line == "weights of default.tflite: 66 layers; 2 others begin anew"
+    theirs = shipped.model.get_layer("block5_dw_conv").get_weights()[0]
+    assert np.array_equal(first.get_layer("block5_dw_conv").get_weights()[0], theirs)
+    for classes, taken in ((7, 99), (3, 98)):
+        model = build("efficientnet-lite0", height=32, width=32, classes=classes)
+        [line] = load_weights_file(model, default_model_path(), pictures)
+        assert line == f"weights of default.tflite: {taken} layers"
+    with pytest.raises(DataError, match="expected pictures to take the statistics of"):
+        load_weights_file(first, default_model_path())
+
+
+def test_fit_from_the_shipped_file_taught_by_it_says_so(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    flags = ["--backbone", "efficientnet-lite0", "--size", "32", "--head-epochs", "0", "--epochs", "1", "--batch", "35"]
+    flags += ["--limit", "70", "--quiet", "--weights", "default", "--teacher", str(default_model_path())]
+    result = _run("fit", "synthetic", "--out", str(run), "--colour", "grey", *flags)
+    assert result.exit_code == 0, result.output
+    config = json.loads((run / "run.json").read_text())
+    assert config["supervision"] == f"labels; {TAUGHT}; {BEGUN}"
+    assert config["weights"] == "default"
+    assert config["start"]["model_sha256"] == read_model().sha256 == config["teachers"][0]["model_sha256"]
+    assert (config["start"]["name"], config["start"]["data"]["protocol"]) == ("fer2013-lite0", "official-dedup")
+    with open(run / "history.csv", newline="") as stream:
+        assert float(next(csv.DictReader(stream))["loss"]) > 0
+    again = supervision("synthetic", recipe("modern"), [config])
+    assert again == f"labels; {TAUGHT}"
+
+
+def test_file_trained_on_the_student_s_test_rows_is_refused(
+    described: Callable[..., Path], faces: Dataset, tmp_path: Path
+) -> None:
+    seed = described(metrics=[METRIC | {"protocol": "seed"}], training_colour="rgb")
+    with pytest.raises(DataError, match="expected a teacher that never saw the student's test pictures"):
+        load_teachers([seed], faces)
+    flags = ["--backbone", "efficientnet-lite0", "--epochs", "1", "--limit", "70", "--quiet", "--weights", str(seed)]
+    result = _run("fit", "synthetic", "--out", str(tmp_path / "run"), *flags)
+    assert result.exit_code == 1
+    assert "expected a network to begin with that never saw the student's test pictures" in result.output
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match="expected a file that says under which protocol"):
+        record_of(read_model(described(metrics=[])))
+
+
+def test_file_of_other_layers_or_other_answers_is_refused(
+    described: Callable[..., Path], faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = faces.part("train").images
+    with pytest.raises(DataError, match=r"expected a file of one of the backbones .* is of unheard-of; give the run"):
+        load_shipped(described(backbone="unheard-of"), pictures)
+    with pytest.raises(DataError, match=r"layers of efficientnet_b0 in .*\(51 with kernels, 82 here\); give the run"):
+        load_shipped(described(backbone="efficientnet-b0"), pictures)
+    with pytest.raises(DataError, match="expected a model file; got no such file"):
+        load_shipped(tmp_path / "none.tflite", pictures)
+    foreign = tmp_path / "colours.tflite"
+    foreign.write_bytes(packed(flatbuffer("qat-int8"), json={"backbone": "mini-xception"}))
+    with pytest.raises(DataError, match="expected the layers of mini_xception"):
+        load_shipped(foreign, pictures)
+    turned = quantized.TO_KERAS | {"DEPTHWISE_CONV_2D": (2, 1, 3, 0)}
+    monkeypatch.setattr(quantized, "TO_KERAS", turned)
+    with pytest.raises(DataError, match=r"of the two are 0\.[3-9]\d apart; give the run that it was made from"):
+        load_shipped(default_model_path(), pictures)
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
