@@ -111,15 +111,16 @@ def _write_pages(evidence: Evidence, table: Table, out: Path, sources: list[Path
 
 
 def _write_block(table: Table, readme: Path, check: bool) -> None:
-    from benchmarks.card import CARD_BEGIN, CARD_END, model_card
+    from benchmarks.card import CARD_BEGIN, CARD_END, model_cards
     from benchmarks.report import markdown, settle_page, with_block
 
     text = readme.read_text(encoding="utf-8")
     wanted = with_block(text, markdown(table), str(readme))
     if CARD_BEGIN in text:
-        from edge.modelfile import read_model
+        from edge.modelfile import SHIPPED, read_model, shipped_model_path
 
-        wanted = with_block(wanted, model_card(table, read_model()), str(readme), CARD_BEGIN, CARD_END)
+        models = {name: read_model(name) for name in SHIPPED if shipped_model_path(name).exists()}
+        wanted = with_block(wanted, model_cards(table, models), str(readme), CARD_BEGIN, CARD_END)
     if settle_page(readme, text, wanted, check, "python -m benchmarks report RECORDS --readme"):
         click.echo(f"wrote the results into {readme}")
 

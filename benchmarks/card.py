@@ -1,4 +1,4 @@
-"""The model card of the shipped model: what its file says of itself, and its measured rows beside its float32 twin's.
+"""The cards of the shipped models: what each file says of itself, and its measured rows beside its float32 twin's.
 
 Written into the README between markers by `python -m benchmarks report RECORDS --readme README.md`, from records only.
 
@@ -7,7 +7,7 @@ Source of the form: Mitchell et al., "Model Cards for Model Reporting", FAT* 201
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from benchmarks.markdown import markdown_row, markdown_table
 from benchmarks.table import MISSING, Row, Table, drop_text, share_text, size_text
@@ -19,6 +19,11 @@ OFFICIAL = ("fer2013", "PrivateTest")
 HEADINGS = (
     "File", "Size", "FER2013 PrivateTest, single view (95 %)", "Macro-F1", "Drop, points (95 %)", "p50 ms, 1 thread",
 )  # fmt: skip
+
+
+def model_cards(table: Table, models: Mapping[str, ModelFile]) -> str:
+    """Return the cards of the shipped models by name, each under its heading, as Markdown; see `model_card`."""
+    return "\n".join(f"#### `{name}`\n\n{model_card(table, model)}" for name, model in models.items())
 
 
 def model_card(table: Table, model: ModelFile) -> str:
@@ -44,8 +49,8 @@ def model_card(table: Table, model: ModelFile) -> str:
         "sha256": f"`{model.sha256}`",
         "Input and output": f"uint8 RGB {' × '.join(map(str, model.input.shape[1:]))}; probabilities of "
         + ", ".join(contract.labels),
-        "Trained on": f"{contract.data['name']} Training, {contract.training_colour} pictures, from ImageNet weights "
-        "(origin: [edge/models/NOTICE](edge/models/NOTICE))",
+        "Trained on": f"{contract.data['name']} Training, {contract.training_colour} pictures; first weights and "
+        "their origin: [edge/models/NOTICE](edge/models/NOTICE)",
         **({"Learned from": contract.data["supervision"]} if "supervision" in contract.data else {}),
         "Protocol": f"{metric['protocol']}: training rows that recur in a test part removed; checkpoint, "
         "temperature and quantized weights chosen on PublicTest; PrivateTest measured for shipped files only",
@@ -63,7 +68,8 @@ def _row(table: Table, wanted: Callable[[Row], bool], what: str) -> Row:
     found = [
         row
         for row in table.rows
-        if row.accuracy is not None and (row.accuracy.data.name, row.accuracy.data.part) == OFFICIAL and wanted(row)
+        if row.accuracy is not None and row.accuracy.data.tta == "none"
+        if (row.accuracy.data.name, row.accuracy.data.part) == OFFICIAL and wanted(row)
     ]
     if not found:
         raise DataError(

@@ -82,12 +82,13 @@ class Ratio:
 
 @dataclass(frozen=True, order=True)
 class Data:
-    """The labelled pictures of an accuracy record; `fingerprint` is their identity."""
+    """The labelled pictures of an accuracy record; `fingerprint` is their identity, `tta` how each was looked at."""
 
     name: str
     part: str
     samples: int
     fingerprint: str
+    tta: str = "none"
 
 
 @dataclass(frozen=True)

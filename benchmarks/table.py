@@ -140,8 +140,8 @@ def share_text(share: float, interval: Sequence[float]) -> str:
 
 
 def data_text(data: Data) -> str:
-    """Return a data set's name, part and number of samples."""
-    return f"{data.name} {data.part} ({data.samples:,})"
+    """Return a data set's name, part and number of samples, and how each was looked at if not by one inference."""
+    return f"{data.name} {data.part} ({data.samples:,}{'' if data.tta == 'none' else f', TTA {data.tta}'})"
 
 
 def drop_text(drop: Drop) -> str:
@@ -167,17 +167,19 @@ def _join(
 ) -> Iterator[tuple[Accuracy | Latency, Accuracy | None, Latency | None]]:
     """Yield each accuracy with each latency of the same model file and setting, then what found no partner.
 
-    The first item of the three is whichever of the two is there: it names the row's model and setting.
+    The first item of the three is whichever of the two is there: it names the row's model and setting. An accuracy
+    with test-time augmentation finds no partner: a latency is one inference's.
     """
     by_model: dict[tuple[str, Setting], list[Latency]] = defaultdict(list)
     for latency in latencies:
         by_model[latency.model.sha256, latency.setting].append(latency)
     for accuracy in accuracies:
-        partners: list[Latency] = by_model.get((accuracy.model.sha256, accuracy.setting), [])
+        single = accuracy.data.tta == "none"
+        partners: list[Latency] = by_model.get((accuracy.model.sha256, accuracy.setting), []) if single else []
         yield from ((accuracy, accuracy, latency) for latency in partners)
         if not partners:
             yield accuracy, accuracy, None
-    scored = {(accuracy.model.sha256, accuracy.setting) for accuracy in accuracies}
+    scored = {(each.model.sha256, each.setting) for each in accuracies if each.data.tta == "none"}
     for key, unscored in by_model.items():
         if key not in scored:
             yield from ((latency, None, latency) for latency in unscored)

@@ -34,7 +34,8 @@ class Run:
     """One finished run, as its `run.json` tells it.
 
     Attributes:
-        name: of its folder.
+        name: of its folder; of two runs of one name the earlier one's record is kept as NAME-SOMETHING.json, and that
+            is its name here.
         network: backbone and side of the input in pixels.
         recipe: what it was told, and the recipe of that name as it stands.
         changes: fields in which the two differ, as text.
@@ -88,13 +89,16 @@ def _run(path: Path) -> Run:
     if part not in values["metrics"]:
         raise DataError(f"{path}: expected a finished run, with figures on {part}; got none; {_REMEDY}")
     teachers = ", ".join(teacher["name"] for teacher in values["teachers"])
+    known = [f"teachers: {teachers}"] if teachers else []
+    if "start" in values:
+        known.append(f"first weights: {values['start']['name']} {values['start']['recipe']}")
     side = f"{values['input']['height']} px, {values['input']['colour']}"
     return Run(
-        name=values["name"],
+        name=path.stem if path.stem.startswith(f"{values['name']}-") else values["name"],
         network=f"{values['backbone']}, {side}",
         recipe=told.name,
         changes=", ".join(_changes(told)),
-        learned_from=values["supervision"] + (f" (teachers: {teachers})" if teachers else ""),
+        learned_from=values["supervision"] + (f" ({'; '.join(known)})" if known else ""),
         figures=values["metrics"][part] | {"part": f"{values['data']['name']} {part}"},
         hours=values["seconds"] / 3600 if "seconds" in values else None,
         device=f"{values['backend']}, {values['devices']['kind']}",

@@ -215,7 +215,7 @@ def _layer(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["layer"],
         row["kind"],
-        "×".join(str(size) for size in row["shape"]),
+        "×".join(str(size) for size in row.get("shape", ())),
         _number(row.get("scale"), ".4g"),
         _number(row.get("sqnr_db"), ".1f"),
         _number(row.get("own_sqnr_db"), ".1f"),
@@ -259,7 +259,7 @@ def _outside(recipe: str, found: Mapping[str, Any]) -> Rows:
     """A row for each operator and reason, with the first few outputs."""
     groups: dict[tuple[str, str], list[str]] = {}
     for operator in found["operators"]:
-        if operator["reason"]:
+        if operator.get("reason"):
             groups.setdefault((operator["name"], operator["reason"]), []).append(_operator(operator))
     return [
         (recipe, f"{len(outputs)} {name}", reason, ", ".join(outputs[:LISTED]) + _more(len(outputs) - LISTED))
@@ -272,7 +272,7 @@ def _more(count: int) -> str:
 
 
 def _windows(recipe: str, found: Mapping[str, Any]) -> Rows:
-    pairs = [(ratio, operator) for operator in found["operators"] for ratio in operator["ratios"]]
+    pairs = [(ratio, operator) for operator in found["operators"] for ratio in operator.get("ratios", ())]
     pairs.sort(key=lambda pair: float(pair[0]["margin"]))
     return [
         (

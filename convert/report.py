@@ -10,6 +10,7 @@ from typing import Any
 from convert.config import ConvertConfig
 from convert.source import Source
 from edge.contract import Contract, InputSpec
+from edge.files import rounded
 
 
 def contract(
@@ -48,6 +49,18 @@ def metric(dataset: Any, config: ConvertConfig, part: str, file: dict[str, Any])
     keys = ("accuracy", "macro_f1", "weighted_f1", "ci95", "samples")
     protocol = dataset.protocol if config.limit is None else f"{dataset.protocol}, first {config.limit}"
     return {"dataset": dataset.name, "part": part, "protocol": protocol} | {key: file[key] for key in keys}
+
+
+def brief(value: Any) -> Any:
+    """Rows of layers or operators as a report keeps them: six digits, no empty fields, and of names the first.
+
+    A report of ConvNeXt-Tiny lists 700 of them, most of whose bytes would be digits and names that nobody reads: the
+    converter joins the names of what it fused ("a/BiasAdd;a/Conv2D;…"), and a layer is told by its own.
+    """
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if key != "tensor" and item not in (None, (), [])}
+        return {key: item.split(";", 1)[0] if key == "output" else brief(item) for key, item in kept.items()}
+    return [brief(item) for item in value] if isinstance(value, list | tuple) else rounded(value)
 
 
 def line(recipe: str, part: str, found: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Accuracy of a model on labelled faces, how sure it is, and the record of both. No printing here.
 
-One inference a face, no test-time augmentation. Intervals are 95 % bootstrap intervals; what they leave out is that the
-faces of another place or camera differ from these.
+One inference a face, or with test-time augmentation one for the face and one for its mirror image. Intervals are 95 %
+bootstrap intervals; what they leave out is that the faces of another place or camera differ from these.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from edge.statistics import BOOTSTRAP_SEED
 from edge.system.conditions import conditions, ended
 from edge.system.machine import Machine
 
+TTA = ("none", "flip")
+"""Kinds of test-time augmentation: the face alone, or the mean of its probabilities and its mirror image's."""
 Tick = Callable[[int, int], None]  # (done, in all)
 
 
@@ -55,6 +57,7 @@ def accuracy_record(
     reference: str | None = None,
     tick: Tick | None = None,
     machine: Machine | None = None,
+    tta: str = "none",
 ) -> dict[str, Any]:
     """Return the accuracy record of a model on a pack.
 
@@ -66,6 +69,7 @@ def accuracy_record(
         reference: path of an accuracy record on the same faces, to compare with.
         tick: called with (faces done, faces in all).
         machine: where facts are read; None: this machine.
+        tta: one of `TTA`.
 
     Raises:
         DataError: the pack has a class that the model does not know, or the reference is of other faces.
@@ -76,12 +80,13 @@ def accuracy_record(
     other = None if reference is None else read_reference(reference, data, labels, truth)
     where = Machine() if machine is None else machine
     before = conditions(where)
-    probabilities, samples = scored(classifier, pack, tick)
+    probabilities, samples = scored(classifier, pack, tick, tta)
     course = ended(where, before)
     predicted = probabilities.argmax(axis=1)
     record = {
         **common("accuracy", classifier, command, course, where),
         "data": data,
+        **({} if tta == "none" else {"tta": tta}),
         "labels": list(labels),
         **figures(truth, predicted, labels),
         "calibration": calibration_block(probabilities, truth),
@@ -159,21 +164,30 @@ def data_block(pack: Pack, file: str) -> dict[str, Any]:
     }
 
 
-def scored(classifier: Classifier, pack: Pack, tick: Tick | None) -> tuple[npt.NDArray[np.float32], list[float]]:
+def scored(
+    classifier: Classifier, pack: Pack, tick: Tick | None, tta: str = "none"
+) -> tuple[npt.NDArray[np.float32], list[float]]:
     """Return the (n, classes) probabilities of a pack's faces, rows of sum 1, and the milliseconds of each inference.
 
-    Faces come to the model by `fit_face`, as on the device; one inference each. `tick`: called with (faces done, faces
-    in all).
+    Args:
+        classifier: the model.
+        pack: labelled faces; they come to the model by `fit_face`, as on the device.
+        tick: called with (faces done, faces in all).
+        tta: one of `TTA`: "flip" takes two inferences a face.
     """
     contract = classifier.model.contract
     probabilities = np.empty((len(pack), len(classifier.labels)), np.float32)
     samples = []
     for i, image in enumerate(pack.images):
         face = fit_face(image, contract.crop, contract.input.height, contract.input.width)[np.newaxis]
-        start = time.perf_counter_ns()
-        raw = classifier.infer(face)
-        samples.append((time.perf_counter_ns() - start) / 1e6)
-        probabilities[i] = classifier.dequantized(raw)
+        views = (face,) if tta == "none" else (face, np.ascontiguousarray(face[:, :, ::-1]))
+        answers = []
+        for view in views:
+            start = time.perf_counter_ns()
+            raw = classifier.infer(view)
+            samples.append((time.perf_counter_ns() - start) / 1e6)
+            answers.append(classifier.dequantized(raw))
+        probabilities[i] = np.mean(answers, axis=0)
         if tick is not None:
             tick(i + 1, len(pack))
     return probabilities, samples

@@ -16,6 +16,7 @@ from typing import Any
 from edge.errors import DataError, OutputError
 
 _BLOCK_BYTES = 1 << 20
+ONE_LINE = 320  # characters that a list or object may have in one line of a record
 
 
 @contextmanager
@@ -78,7 +79,7 @@ def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
 
 
 def record_text(record: Mapping[str, Any]) -> str:
-    """Return a record as JSON: indented by one, but a list or object of plain values alone in one line.
+    """Return a record as JSON: indented by one, but what is short, or holds plain values alone, in one line.
 
     With every number in a line of its own, a tenth of a record is white space.
 
@@ -90,8 +91,9 @@ def record_text(record: Mapping[str, Any]) -> str:
 
 def _indented(value: Any, indent: str) -> str:
     inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    if not any(isinstance(item, Mapping | list | tuple) and item for item in inside):
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if len(line) <= ONE_LINE or not any(isinstance(item, Mapping | list | tuple) and item for item in inside):
+        return line
     deeper = indent + " "
     if isinstance(value, Mapping):
         rows = [
@@ -100,6 +102,18 @@ def _indented(value: Any, indent: str) -> str:
         ]
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     return "[\n" + ",\n".join(deeper + _indented(item, deeper) for item in value) + f"\n{indent}]"
+
+
+def rounded(value: Any, digits: int = 6) -> Any:
+    """Return JSON values with every float at so many significant digits: 0.0009968930389732122 becomes 0.000996893.
+
+    For the parts of a record that are long and derived; raw measurements stay as they came.
+    """
+    if isinstance(value, Mapping):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item, digits) for item in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def read_json(path: str | os.PathLike[str], remedy: str) -> Any:

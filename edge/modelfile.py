@@ -20,6 +20,8 @@ from edge.flatbuffer import IDENTIFIER, TensorInfo, read_signature
 
 LABELS_NAME = "labels.txt"
 CONTRACT_NAME = "fer-edge.json"
+SHIPPED = ("default", "small")
+"""Names of the models that ship in the package, the first when none is named."""
 MAX_MODEL_BYTES = 1 << 29  # 512 MB, far above any network that a device can run
 _MAX_TEXT_BYTES = 1 << 20
 
@@ -55,22 +57,29 @@ class ModelFile:
 
 def default_model_path() -> Path:
     """Return the path of the trained model that ships in the package (the file may be absent in a source tree)."""
-    return Path(__file__).parent / "models" / "default.tflite"
+    return shipped_model_path("default")
+
+
+def shipped_model_path(name: str) -> Path:
+    """Return the path of a model that ships in the package, one of `SHIPPED` (the file may be absent, as above)."""
+    return Path(__file__).parent / "models" / f"{name}.tflite"
 
 
 def read_model(path: str | os.PathLike[str] | None = None) -> ModelFile:
     """Return a model file, checked.
 
     Args:
-        path: the .tflite; None: the model that ships in the package.
+        path: the .tflite, or the name of one that ships in the package ("default", "small"; a file of such a name is
+            `./small`); None: the default.
 
     Raises:
         ModelFileError: missing, empty, no TFLite, damaged, without our labels and contract, or its tensors disagree
             with them. The text begins with the path.
         ContractError: `fer-edge.json` breaks its schema. The text begins with the path.
     """
-    file = Path(path) if path is not None else default_model_path()
-    content = _read_file(file, shipped=path is None)
+    shipped = path is None or str(path) in SHIPPED
+    file = default_model_path() if path is None else shipped_model_path(str(path)) if shipped else Path(path)
+    content = _read_file(file, shipped)
     try:
         return parse_model(content, file)
     except (ModelFileError, ContractError) as error:

@@ -167,7 +167,8 @@ def load(
     """Return a recognizer, loaded and ready.
 
     Args:
-        model: a .tflite from `python -m convert`; None: the model that ships in the package.
+        model: a .tflite from `python -m convert`, or "small", the smaller of the two models that ship in the package;
+            None: the larger.
         detector: "yunet", "blazeface", "haar", or "auto": what `detector_model` is; without it YuNet where its file is
             cached, else BlazeFace where its file is, else Haar.
         detector_model: YuNet's ONNX file or BlazeFace's TFLite file.

@@ -10,11 +10,12 @@ from benchmarks.table import HEADINGS, MISSING, Table, mark, size_text
 from edge.wording import counted
 
 NOTES = (
-    "Accuracy: share of right answers, single view, with its 95 % bootstrap interval. Drop: accuracy of the float32 "
-    "file minus this file's on the same samples, with the paired 95 % bootstrap interval and McNemar's exact p; a plus "
-    "means that this file is worse. Latency: one face through the network alone (no decoding, no detection), in "
-    "milliseconds. Speed-up: median of time ratios to the float32 file over interleaved pairs, with its 95 % interval; "
-    "it is not the quotient of two latencies above, which come from runs of their own."
+    "Accuracy: share of right answers, single view unless TTA is named (flip: mean over a face and its mirror image, "
+    "two inferences), with its 95 % bootstrap interval. Drop: accuracy of the float32 file minus this file's on the "
+    "same samples, with the paired 95 % bootstrap interval and McNemar's exact p; a plus means that this file is "
+    "worse. Latency: one face through the network alone (no decoding, no detection), in milliseconds. Speed-up: "
+    "median of time ratios to the float32 file over interleaved pairs, with its 95 % interval; it is not the quotient "
+    "of two latencies above, which come from runs of their own."
 )
 _PAIR_HEADINGS = ("Model", "Against", "Times faster (95 %)", "p10 to p90", "Pairs", "Threads", "Runtime", "Machine")
 _CONVERSION_HEADINGS = (

@@ -46,12 +46,12 @@ _PRIVACY = (
     "shows its page to this machine alone unless --host says otherwise; then a token is asked for.",
 )
 _DATA = (
-    "The shipped model learned from FER2013 (Goodfellow et al. 2013), pictures scraped from the web and meant for "
+    "The shipped models learned from FER2013 (Goodfellow et al. 2013), pictures scraped from the web and meant for "
     "research, with noisy labels and faces that do not represent everybody, on top of ImageNet weights. None of the "
     "pictures is in this package; its file models/NOTICE tells the origin in full."
 )
 _THIRD_PARTIES = (
-    ("EfficientNet-Lite0 by Google, architecture and starting weights", "Apache-2.0", "in the shipped model"),
+    ("EfficientNet-Lite0 by Google, architecture and starting weights", "Apache-2.0", "in the shipped models"),
     ("LiteRT or tflite-runtime by Google", "Apache-2.0", "dependency"),
     ("OpenCV", "Apache-2.0", "dependency"),
     ("FFmpeg", "LGPL-2.1", "inside OpenCV's wheels"),
@@ -73,21 +73,26 @@ def about(as_json: bool) -> None:
 
 
 def facts() -> dict[str, Any]:
-    """Return `fer-edge about --json`'s object; "model" is null where the package ships none."""
-    from edge.modelfile import default_model_path, read_model
+    """Return `fer-edge about --json`'s object; "models" holds those that ship, the default first ("model", or null)."""
+    from edge.modelfile import SHIPPED, default_model_path, read_model, shipped_model_path
 
-    model: dict[str, str] | None = None
-    if default_model_path().exists():
-        contract = read_model().contract
-        model = {
-            "name": contract.name,
-            "version": contract.version,
-            "description": contract.description,
-            "licence": contract.licence,
-            "intended_use": contract.intended_use,
-            "not_for": contract.not_for,
-            "data": contract.data.get("name", "unknown"),
-        }
+    paths = [default_model_path(), *map(shipped_model_path, SHIPPED[1:])]
+    models = []
+    for path in paths:
+        if not path.exists():
+            continue
+        contract = read_model(path).contract
+        models.append(
+            {
+                "name": contract.name,
+                "version": contract.version,
+                "description": contract.description,
+                "licence": contract.licence,
+                "intended_use": contract.intended_use,
+                "not_for": contract.not_for,
+                "data": contract.data.get("name", "unknown"),
+            }
+        )
     return {
         "name": "fer-edge",
         "version": __version__,
@@ -107,12 +112,13 @@ def facts() -> dict[str, Any]:
         "third_parties": [
             {"name": name, "licence": licence, "where": where} for name, licence, where in _THIRD_PARTIES
         ],
-        "model": model,
+        "model": models[0] if paths[0].exists() else None,
+        "models": models,
     }
 
 
 def _text(found: dict[str, Any]) -> str:
-    law, model = found["law"], found["model"]
+    law = found["law"]
     paragraphs = [
         f"{found['name']} {found['version']}, {found['licence']}. {found['what']}",
         f"For: {found['intended_use']}",
@@ -129,7 +135,7 @@ def _text(found: dict[str, Any]) -> str:
         "Third parties:",
         *(f"  {entry['name']} ({entry['licence']}), {entry['where']}" for entry in found["third_parties"]),
     ]
-    if model is not None:
+    for model in found["models"]:
         paragraphs += [
             f"Model: {model['name']} {model['version']}, {model['licence']}. {model['description']}",
             f"  For: {model['intended_use']}",

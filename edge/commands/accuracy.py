@@ -23,9 +23,16 @@ from edge.commands.records import heading, percentiles
 @click.option(
     "--reference", metavar="RECORD.json", help="An accuracy record on the same faces, say of the float32 file."
 )
+@click.option(
+    "--tta",
+    type=click.Choice(["none", "flip"]),
+    default="none",
+    show_default=True,
+    help="Test-time augmentation: flip takes the mean over a face and its mirror image, two inferences.",
+)
 @record_option
-def accuracy(model: str | None, threads: int, data: str, reference: str | None, record: str | None) -> None:
-    """Measure the accuracy on labelled, already cropped faces: one inference a face, no test-time augmentation.
+def accuracy(model: str | None, threads: int, data: str, reference: str | None, tta: str, record: str | None) -> None:
+    """Measure the accuracy on labelled, already cropped faces, one inference a face.
 
     Intervals are 95 % bootstrap intervals. With --reference, both models are compared face by face: how often they
     agree, and what changes, in all and by class.
@@ -40,7 +47,7 @@ def accuracy(model: str | None, threads: int, data: str, reference: str | None, 
     with progress("reading") as tick:
         pack = read_data(data, classifier, tick)
     with progress("faces") as tick:
-        result = accuracy_record(classifier, pack, data, command_line(), reference, tick, this_machine())
+        result = accuracy_record(classifier, pack, data, command_line(), reference, tick, this_machine(), tta)
     if record is not None:
         write_record(record, result)
     click.echo("\n".join(map(printable, [*_lines(result), *_reference_lines(result)])))
@@ -49,9 +56,10 @@ def accuracy(model: str | None, threads: int, data: str, reference: str | None, 
 def _lines(result: dict[str, Any]) -> list[str]:
     data, sure = result["data"], result["calibration"]
     floored = f"; {sure['floored']:,} below the floor of {sure['floor']:.4f}" if sure["floored"] else ""
+    views = ", each with its mirror image" if result.get("tta") == "flip" else ""
     lines = [
         heading(result),
-        f"  {data['name']} {data['part']}, {data['samples']:,} faces: accuracy {result['accuracy']:.2%} "
+        f"  {data['name']} {data['part']}, {data['samples']:,} faces{views}: accuracy {result['accuracy']:.2%} "
         f"{_interval(result['accuracy_ci95'], '.2%')}",
         f"  macro-F1 {result['macro_f1']:.4f} {_interval(result['macro_f1_ci95'], '.4f')}, "
         f"weighted F1 {result['weighted_f1']:.4f}",

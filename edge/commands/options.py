@@ -34,7 +34,8 @@ class Numbers(click.ParamType):
 model_option = click.option(
     "--model",
     metavar="FILE",
-    help="A .tflite written by `python -m convert`. Default: the trained model that ships in this package.",
+    help="A .tflite written by `python -m convert`, or small: the smaller of the two trained models that ship in this "
+    "package. Default: the larger.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 align_option = click.option(

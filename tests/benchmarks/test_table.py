@@ -129,6 +129,22 @@ def test_each_part_of_the_data_has_its_row(write: Write) -> None:
     assert [row.accuracy and row.accuracy.data.part for row in rows] == ["PrivateTest", "PublicTest"]
 
 
+def test_test_time_augmentation_has_a_row_of_its_own_without_one_inference_s_latency(write: Write) -> None:
+    folder = write(
+        handmade.accuracy("float32", "1110"),
+        handmade.accuracy("qat-int8", "1100"),
+        handmade.accuracy("qat-int8", "1111", tta="flip"),
+        handmade.latency("qat-int8", 2.0),
+    )
+    cells = [_cells(row) for row in _table(folder).rows]
+    assert [(each["Data"], each["p50 / p90 / p99 ms"][:4]) for each in cells] == [
+        ("fer2013 PrivateTest (4)", MISSING),
+        ("fer2013 PrivateTest (4)", "2.00"),
+        ("fer2013 PrivateTest (4, TTA flip)", MISSING),
+    ]
+    assert cells[2]["Drop against float, points (95 %)"] == MISSING  # float was looked at once
+
+
 @pytest.mark.parametrize(("size", "text"), [(999_400, "999 kB"), (1_000_000, "1.00 MB"), (3_604_480, "3.60 MB")])
 def test_sizes_are_told_in_powers_of_ten(size: int, text: str) -> None:
     assert size_text(size) == text

@@ -127,6 +127,18 @@ def test_another_kind_of_record_and_two_of_one_name_are_refused(tmp_path: Path) 
         read_runs([written(tmp_path / "b", record(), record())])
 
 
+def test_an_earlier_run_of_a_name_is_kept_under_the_file_s(tmp_path: Path) -> None:
+    folder = written(tmp_path / "runs", record(), record())
+    (folder / "1.json").rename(folder / "first-of-all.json")
+    assert sorted(run.name for run in read_runs([folder])) == ["first", "first-of-all"]
+
+
+def test_first_weights_of_a_trained_file_are_told(tmp_path: Path) -> None:
+    start = {"name": "big", "recipe": "qat-int8"}
+    (row,) = rows(written(tmp_path / "runs", record(start=start, teachers=[{"name": "bigger"}])))
+    assert row[3] == "labels (teachers: bigger; first weights: big qat-int8)"
+
+
 def test_the_page_is_written_between_its_marks_and_checked(tmp_path: Path) -> None:
     folder, page = written(tmp_path / "runs", record()), tmp_path / "log.md"
     page.write_text(f"# Mine\n\n{BEGIN}\n{END}\n\nKept.\n", encoding="utf-8")

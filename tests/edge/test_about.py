@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge import __version__
-from edge.modelfile import read_model
+from edge.modelfile import SHIPPED, read_model
 from tests.edge.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def test_the_text_and_the_json_say_the_same(run: Run) -> None:
     found = json.loads(run("about", "--json").stdout)
     assert set(found) == {
         "name", "version", "licence", "what", "intended_use", "not_for", "law", "privacy", "data", "third_parties",
-        "model",
+        "model", "models",
     }  # fmt: skip
     for part in (
         found["what"], found["intended_use"], found["not_for"], found["data"], *found["privacy"],
@@ -65,6 +65,10 @@ def test_about_shows_the_shipped_models_own_words(run: Run) -> None:
     model = json.loads(run("about", "--json").stdout)["model"]
     assert (model["name"], model["version"], model["licence"]) == (contract.name, contract.version, contract.licence)
     assert (model["intended_use"], model["not_for"]) == (contract.intended_use, contract.not_for)
+    models = json.loads(run("about", "--json").stdout)["models"]
+    assert models[0] == model and [entry["name"] for entry in models] == [
+        read_model(name).contract.name for name in SHIPPED
+    ]
 
 
 def test_about_without_a_shipped_model_says_the_rest(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from edge import accuracy
+from edge.accuracy import scored
+from edge.benchmark import encode_classes
 from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import sha256_of
 from edge.interpreter import Classifier
 from edge.labels import EMOTIONS
-from edge.modelfile import parse_model, read_model
+from edge.modelfile import default_model_path, parse_model, read_model
 from edge.packs import Pack, read_pack, write_pack
 from edge.preprocess import fit_face
 from edge.records import read_record
@@ -72,6 +74,28 @@ def test_the_accuracy_record_counts_what_is_right(
     assert f"ECE {sure['ece']:.4f} (95 % interval " in result.stdout
     assert f"NLL {sure['nll']:.4f} (95 % interval " in result.stdout
     assert "2 below the floor of 0.0020" in result.stdout
+
+
+def test_flip_takes_the_mean_over_a_face_and_its_mirror_image(run: Run, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 48, 48, 3), np.uint8)
+    write_pack(tmp_path / "p.npz", images, np.arange(6), EMOTIONS, META)
+    shipped = classifier(default_model_path())
+    pack = read_pack(tmp_path / "p.npz")
+    single, times = scored(shipped, pack, None)
+    faces = np.stack([fit_face(image, shipped.model.contract.crop, 80, 80) for image in images])
+    mirrored = shipped.probabilities(np.ascontiguousarray(faces[:, :, ::-1]))
+    assert np.array_equal(single, shipped.probabilities(faces)) and len(times) == 6
+    both, times = scored(shipped, pack, None, "flip")
+    assert np.allclose(both, (single + mirrored) / 2, atol=1e-6) and len(times) == 12
+    assert np.abs(both - single).max() > 0.01
+    words = ("benchmark", "accuracy", "--data", tmp_path / "p.npz", "--record")
+    assert run(*words, tmp_path / "single.json").exit_code == 0
+    result = run(*words, tmp_path / "flip.json", "--tta", "flip", "--reference", tmp_path / "single.json")
+    assert result.exit_code == 0, result.stderr
+    assert "6 faces, each with its mirror image: accuracy" in result.stdout
+    record = read_record(tmp_path / "flip.json")
+    assert (record["tta"], "tta" in read_record(tmp_path / "single.json")) == ("flip", False)
+    assert record["predictions"] == encode_classes(both.argmax(axis=1))
 
 
 def test_a_folder_a_class_gives_what_the_pack_gives(int8_path: Path, pack_path: Path, run: Run, tmp_path: Path) -> None:

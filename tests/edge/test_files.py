@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from edge.errors import DataError, OutputError
-from edge.files import atomic_path, cache_dir, read_json, record_text, sha256_of, write_atomically, write_json
+from edge.files import (
+    ONE_LINE,
+    atomic_path,
+    cache_dir,
+    read_json,
+    record_text,
+    rounded,
+    sha256_of,
+    write_atomically,
+    write_json,
+)
 
 
 def test_text_and_bytes_are_written_whole_into_folders_that_are_made(tmp_path: Path) -> None:
@@ -117,15 +128,26 @@ def test_a_record_comes_back_as_it_was_written_and_one_with_nan_replaces_nothing
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_records_plain_values_share_a_line() -> None:
-    record = {"name": "é", "samples": [1.5, 2], "none": [], "parts": [{"n": 1, "of": "x"}, {"n": 2, "of": None}]}
+def test_what_is_short_or_plain_in_a_record_shares_a_line() -> None:
+    samples = [round(0.1 * i, 1) for i in range(100)]  # plain values, however many
+    rows = [{"n": 1, "of": ["x"]}, {"n": 2, "of": None}]
+    record = {"name": "é", "samples": samples, "parts": [{"rows": rows}, {"text": "x" * ONE_LINE, "of": [[1]]}]}
     assert record_text(record) == (
-        '{\n "name": "é",\n "samples": [1.5, 2],\n "none": [],\n "parts": [\n'
-        '  {"n": 1, "of": "x"},\n  {"n": 2, "of": null}\n ]\n}\n'
+        f'{{\n "name": "é",\n "samples": {samples},\n "parts": [\n'
+        '  {"rows": [{"n": 1, "of": ["x"]}, {"n": 2, "of": null}]},\n'
+        f'  {{\n   "text": "{"x" * ONE_LINE}",\n   "of": [[1]]\n  }}\n ]\n}}\n'
     )
+    assert json.loads(record_text(record)) == record
     assert record_text({}) == "{}\n"
     with pytest.raises(ValueError, match="not JSON compliant"):
         record_text({"parts": [{"n": float("inf")}]})
+
+
+def test_rounded_values_keep_six_digits_and_nothing_but_floats_changes() -> None:
+    value = {"step": 0.0009968930389732122, "many": [123456789.0, (2.0, "1.23456789")], "n": 1234567890, "none": None}
+    kept = {"step": 0.000996893, "many": [123457000.0, [2.0, "1.23456789"]], "n": 1234567890, "none": None}
+    assert rounded(value) == kept
+    assert rounded(True) is True
 
 
 def test_what_is_no_json_is_refused_with_the_remedy(tmp_path: Path) -> None:

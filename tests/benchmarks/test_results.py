@@ -1,0 +1,29 @@
+"""The published records fit each other: what one names of another is there, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+
+
+def lost_references(folder: Path) -> list[str]:
+    """Names of the accuracy records whose reference is no record of the folder with that sha256."""
+    contents = {path.name: path.read_bytes() for path in sorted(folder.glob("*-accuracy-*.json"))}
+    present = {hashlib.sha256(content).hexdigest() for content in contents.values()}
+    records = {name: json.loads(content) for name, content in contents.items()}
+    return [name for name, record in records.items() if record.get("reference", {"sha256": None})["sha256"] not in
+            {*present, None}]  # fmt: skip
+
+
+def test_every_reference_of_an_accuracy_record_is_published(tmp_path: Path) -> None:
+    assert any("reference" in json.loads(path.read_text()) for path in RESULTS.glob("*-accuracy-*.json"))
+    assert lost_references(RESULTS) == []
+    for path in RESULTS.glob("*-accuracy-*.json"):
+        shutil.copy(path, tmp_path)
+    for path in tmp_path.glob("*-float32-*.json"):  # written anew, with the same figures
+        path.write_text(json.dumps(json.loads(path.read_text())), encoding="utf-8")
+    assert lost_references(tmp_path)
