@@ -135,7 +135,7 @@ def record_of(file: ModelFile) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Operator:
+class Operator:
     """A layer of the file: its kind, kernel in Keras' order and bias, in float32."""
 
     kind: str
@@ -143,7 +143,7 @@ class _Operator:
     bias: np.ndarray
 
 
-def _operators(file: ModelFile) -> list[_Operator]:
+def _operators(file: ModelFile) -> list[Operator]:
     make, runtime = find_runtime()
     interpreter = make(model_content=file.content)
     interpreter.allocate_tensors()
@@ -158,7 +158,7 @@ def _operators(file: ModelFile) -> list[_Operator]:
         kind = entry["op_name"]
         if kind in KERNELS:
             kernel, bias = (_real(interpreter, tensors, int(index)) for index in list(entry["inputs"])[1:3])
-            found.append(_Operator(kind, kernel.transpose(TO_KERAS[kind]), bias))
+            found.append(Operator(kind, kernel.transpose(TO_KERAS[kind]), bias))
     return found
 
 
@@ -179,14 +179,14 @@ def _real(interpreter: Any, tensors: Mapping[int, Any], index: int) -> np.ndarra
     return ((values.astype(np.float64) - zeros.reshape(shape)) * scales.reshape(shape)).astype(np.float32)
 
 
-def _put_in(model: keras.Model, operators: Sequence[_Operator], path: str | Path) -> None:
+def _put_in(model: keras.Model, operators: Sequence[Operator], path: str | Path) -> None:
     """Put the file's layers into the network's, in order; batch norms become the addition of the bias."""
-    ours = [layer for layer in leaves(model) if isinstance(layer, tuple(KERNELS.values()))]
+    ours: list[Any] = [layer for layer in leaves(model) if isinstance(layer, tuple(KERNELS.values()))]
     norms = {norm.input._keras_history.operation: norm for norm in _norms(model)}
     wanted = [tuple(layer.weights[0].shape) for layer in ours]
     count = len(operators)
-    pairs = zip(_one_stem(operators, wanted), wanted, strict=False)
-    operators = [_laid_back(operator, shape) for operator, shape in pairs]
+    pairs = zip(one_stem(operators, wanted), wanted, strict=False)
+    operators = [laid_back(operator, shape) for operator, shape in pairs]
     fit_in_order = len(ours) == len(operators) and all(
         isinstance(layer, KERNELS[operator.kind]) and shape == operator.kernel.shape
         for layer, operator, shape in zip(ours, operators, wanted, strict=True)
@@ -210,7 +210,7 @@ def _put_in(model: keras.Model, operators: Sequence[_Operator], path: str | Path
             norm.moving_variance.assign(np.full(len(bias), 1 - norm.epsilon))
 
 
-def _one_stem(operators: Sequence[_Operator], wanted: Sequence[tuple[int, ...]]) -> list[_Operator]:
+def one_stem(operators: Sequence[Operator], wanted: Sequence[tuple[int, ...]]) -> list[Operator]:
     """Return the layers with the one that makes a picture grey, where there is one, multiplied into the stem."""
     if len(operators) != len(wanted) + 1 or len(wanted[0]) != 4:
         return list(operators)
@@ -220,10 +220,10 @@ def _one_stem(operators: Sequence[_Operator], wanted: Sequence[tuple[int, ...]])
         return list(operators)
     shares = grey.kernel[0, 0, :colours, 0]
     taps = stem.kernel.reshape(rows, -1, 1, stem.kernel.shape[-1])[:, :columns]
-    return [_Operator(stem.kind, taps * shares[:, None], stem.bias), *rest]
+    return [Operator(stem.kind, taps * shares[:, None], stem.bias), *rest]
 
 
-def _laid_back(operator: _Operator, wanted: tuple[int, ...]) -> _Operator:
+def laid_back(operator: Operator, wanted: tuple[int, ...]) -> Operator:
     """Return the layer without what the converter does for speed: taps of several pixels, filters that recur.
 
     Taps that it left out, since on so small a feature map they see padding alone, come back as 0.
@@ -235,14 +235,14 @@ def _laid_back(operator: _Operator, wanted: tuple[int, ...]) -> _Operator:
     lacking = [rows - kernel.shape[0], columns - kernel.shape[1]]
     if kernel.shape[2:] == wanted[2:] and min(lacking) >= 0 and not any(count % 2 for count in lacking):
         around = [(count // 2, count // 2) for count in lacking]
-        return _Operator(operator.kind, np.pad(kernel, [*around, (0, 0), (0, 0)]), bias)
+        return Operator(operator.kind, np.pad(kernel, [*around, (0, 0), (0, 0)]), bias)
     if operator.kind != "CONV_2D":
         return operator
     if kernel.shape[:3] == wanted[:3] and kernel.shape[3] % filters == 0:
-        return _Operator(operator.kind, kernel[..., :filters], bias[:filters] if bias.ndim else bias)
+        return Operator(operator.kind, kernel[..., :filters], bias[:filters] if bias.ndim else bias)
     if kernel.shape[0] == rows and kernel.shape[3] == filters and kernel[0, ..., 0].size % channels == 0:
         taps = kernel.reshape(rows, -1, channels, filters)[:, :columns]
-        return _Operator(operator.kind, taps, bias)
+        return Operator(operator.kind, taps, bias)
     return operator
 
 

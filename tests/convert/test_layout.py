@@ -10,6 +10,7 @@ from convert.graph import Graph, Node
 from convert.layout import GREY_NAME, NAME, lay_out
 from convert.parity import normalize
 from convert.rules import GREY, split_grey
+from train.quantized import Operator, laid_back, one_stem
 
 
 def stem_of(side: int, stride: int, padding: str, width: int = 12, dilation: int = 1) -> Graph:
@@ -142,3 +143,40 @@ def test_few_channels_are_scaled_a_row_at_a_time_with_the_same_results() -> None
 )
 def test_other_scales_stay(graph: Graph) -> None:
     assert lay_out(graph) is graph
+
+
+def operators(graph: Graph) -> list[Operator]:
+    """The convolutions as a file of the network holds them."""
+    kernels = [node.weights for node in graph if node.kind == "conv2d"]
+    return [Operator("CONV_2D", weights["kernel"], weights["bias"]) for weights in kernels]
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding", "width"),
+    [(4, 4, "valid", 12), (2, 2, "valid", 10), (3, 2, "same", 12), (3, 2, "same", 10), (3, 1, "same", 12)],
+)
+def test_stems_on_pixels_side_by_side_are_taken_back_out_of_a_file(
+    side: int, stride: int, padding: str, width: int
+) -> None:
+    graph = stem_of(side, stride, padding, width)
+    kernel = graph["stem"].weights["kernel"]
+    (found,) = one_stem(operators(lay_out(graph)), [kernel.shape])
+    assert np.array_equal(laid_back(found, kernel.shape).kernel, kernel)
+    grey = split_grey(graph)
+    expected = grey["stem"].weights["kernel"] * grey[GREY].weights["kernel"].reshape(3)[:, None]
+    (found,) = one_stem(operators(lay_out(grey)), [kernel.shape])
+    np.testing.assert_allclose(laid_back(found, kernel.shape).kernel, expected, rtol=1e-6)
+    assert found.kernel.shape == kernel.shape and np.array_equal(found.bias, graph["stem"].weights["bias"])
+
+
+def test_repeated_scales_and_taps_that_see_padding_alone_are_taken_back_out_of_a_file() -> None:
+    graph = squeeze_and_excite(5)
+    _, scale = operators(lay_out(graph))
+    back = laid_back(scale, (1, 1, 5, 5))
+    assert np.array_equal(back.kernel, graph["scale"].weights["kernel"])
+    assert np.array_equal(back.bias, graph["scale"].weights["bias"])
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 8, 1)).astype(np.float32)
+    padded = laid_back(Operator("DEPTHWISE_CONV_2D", kernel, np.zeros(8)), (5, 5, 8, 1)).kernel
+    assert np.array_equal(padded[1:4, 1:4], kernel) and np.abs(padded).sum() == np.abs(kernel).sum()
+    for wanted in ((4, 4, 8, 1), (5, 5, 7, 1)):  # no such kernel was cut down to this one
+        assert laid_back(Operator("DEPTHWISE_CONV_2D", kernel, np.zeros(8)), wanted).kernel is kernel

@@ -1,4 +1,4 @@
-"""The model that ships in the package: it describes itself, and it reads known faces as a person would."""
+"""The models that ship in the package: they describe themselves, and read known faces as a person would."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ def test_shipped_model_describes_itself(shipped: ModelFile) -> None:
     assert contract.data["supervision"] == "labels with 30% of FER+ votes"
 
 
+def test_the_small_model_describes_itself_and_is_small() -> None:
+    small = read_model("small")
+    contract = small.contract
+    assert contract.labels == EMOTIONS
+    assert (contract.recipe, contract.backbone) == ("qat-int8", "efficientnet-lite0-os16")
+    assert small.input.shape == (1, 64, 64, 3)
+    assert small.size_bytes < 1_500_000
+    (official,) = [metric for metric in contract.metrics if metric["part"] == "PrivateTest"]
+    assert (official["dataset"], official["samples"]) == ("fer2013", 3589)
+    assert 0.67 < official["accuracy"] < 0.75
+    assert "FER+ votes through a teacher" in contract.data["supervision"]
+    assert "FER+ votes through its first weights" in contract.data["supervision"]
+
+
 def test_info_tells_the_shipped_model_s_figures(shipped: ModelFile) -> None:
     result = CliRunner().invoke(cli, ["info", "--json"])
     assert result.exit_code == 0, result.output
@@ -81,11 +95,14 @@ def test_astronaut_is_found_with_haar_alone_and_read_sanely(astronaut_file: Path
     assert top < 120 < bottom  # the tip of her nose
 
 
+@pytest.mark.parametrize("name", ["default", "small"])
 @pytest.mark.parametrize("detector", ["yunet", "blazeface", "haar"])
-def test_portraits_are_read_as_happy_or_neutral(shared_data: Path, astronaut_file: Path, detector: str) -> None:
+def test_portraits_are_read_as_happy_or_neutral(
+    shared_data: Path, astronaut_file: Path, detector: str, name: str
+) -> None:
     names = {"yunet": YUNET_NAME, "blazeface": "face_detection_short_range.tflite"}
     model = shared_data / "detectors" / names[detector] if detector in names else None
-    recognizer = edge.load(detector=detector, detector_model=model)  # type: ignore[arg-type]
+    recognizer = edge.load(name, detector=detector, detector_model=model)  # type: ignore[arg-type]
     for file in (astronaut_file, shared_data / "photos" / "grace_hopper.jpg"):
         (face,) = recognizer(edge.read_image(file)).faces
         assert face.emotion in CALM, file

@@ -9,7 +9,7 @@ import pytest
 
 from edge.errors import ContractError, EdgeError, ModelFileError
 from edge.files import sha256_of
-from edge.modelfile import default_model_path, parse_model, read_model
+from edge.modelfile import SHIPPED, default_model_path, parse_model, read_model, shipped_model_path
 from tests.edge import models
 
 
@@ -29,6 +29,19 @@ def test_the_default_model_lies_in_the_package() -> None:
     import edge
 
     assert default_model_path() == Path(str(edge.__file__)).parent / "models" / "default.tflite"
+
+
+def test_shipped_models_go_by_name_and_a_file_of_such_a_name_by_its_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, networks: dict[str, bytes]
+) -> None:
+    assert [read_model(name).path for name in SHIPPED] == [shipped_model_path(name) for name in SHIPPED]
+    assert read_model("default").sha256 == read_model().sha256 != read_model("small").sha256
+    monkeypatch.chdir(tmp_path)
+    Path("small").write_bytes(models.packed(networks["qat-int8"]))
+    assert read_model("./small").contract.name == "colours"
+    assert read_model("small").contract.name != "colours"
+    with pytest.raises(ModelFileError, match=r"tiny: expected a model file; got no such file; check the path"):
+        read_model("tiny")
 
 
 def test_without_a_default_model_the_line_says_what_to_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_wheel_holds_every_module_and_data_file_of_edge(wheel: Path) -> None
         for path in (ROOT / "edge").rglob(pattern)
         if "__pycache__" not in path.parts
     }
-    assert "edge/models/default.tflite" in expected
+    assert {"edge/models/default.tflite", "edge/models/small.tflite"} <= expected
     assert "edge/schemas/fer-edge.schema.json" in expected
     assert expected <= names
 
@@ -106,12 +106,14 @@ def test_fer_edge_answers_in_the_base_environment(device: Path) -> None:
     assert "Usage: fer-edge" in _run(device / "python", "-m", "edge", "--help", cwd=device).stdout
 
 
-def test_the_shipped_model_describes_itself_and_runs_in_the_base_environment(device: Path) -> None:
-    info = json.loads(_run(device / "fer-edge", "info", "--json", cwd=device).stdout)
+@pytest.mark.parametrize("name", ["default", "small"])
+def test_a_shipped_model_describes_itself_and_runs_in_the_base_environment(name: str, device: Path) -> None:
+    info = json.loads(_run(device / "fer-edge", "info", "--json", "--model", name, cwd=device).stdout)
     assert info["labels"] == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert Path(info["path"]).name == f"{name}.tflite"
     code = (
         "import numpy as np, edge\n"
-        "reading = edge.load()(np.full((120, 160, 3), 128, np.uint8))\n"
+        f"reading = edge.load({name!r})(np.full((120, 160, 3), 128, np.uint8))\n"
         "print(reading.faces)"
     )
     assert _run(device / "python", "-c", code, cwd=device).stdout.strip() == "()"
