@@ -174,7 +174,12 @@ def scored(
         pack: labelled faces; they come to the model by `fit_face`, as on the device.
         tick: called with (faces done, faces in all).
         tta: one of `TTA`: "flip" takes two inferences a face.
+
+    Raises:
+        ValueError: another `tta`.
     """
+    if tta not in TTA:
+        raise ValueError(f"expected TTA {' or '.join(TTA)}; got {tta!r}")
     contract = classifier.model.contract
     probabilities = np.empty((len(pack), len(classifier.labels)), np.float32)
     samples = []

@@ -79,7 +79,7 @@ def read_reference(
         about={
             "file": os.fspath(path),
             "sha256": sha256_of(path),
-            **{key: record[key] for key in ("created", "model", "runtime")},
+            **{key: record[key] for key in ("created", "model", "runtime", "tta") if key in record},
         },
         predicted=_decoded(record["predictions"], len(truth), len(labels), path),
     )

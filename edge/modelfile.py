@@ -24,6 +24,8 @@ SHIPPED = ("default", "small")
 """Names of the models that ship in the package, the first when none is named."""
 MAX_MODEL_BYTES = 1 << 29  # 512 MB, far above any network that a device can run
 _MAX_TEXT_BYTES = 1 << 20
+_WITHOUT_DEFAULT = "this package ships no model: give one with --model"
+_WITHOUT_NAMED = "this package ships no model of that name: name a .tflite"
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,17 @@ def read_model(path: str | os.PathLike[str] | None = None) -> ModelFile:
     """Return a model file, checked.
 
     Args:
-        path: the .tflite, or the name of one that ships in the package ("default", "small"; a file of such a name is
-            `./small`); None: the default.
+        path: the .tflite, or, as a str, the name of one that ships in the package ("default", "small"; a file of such a
+            name is a Path, or "./small"); None: the default.
 
     Raises:
         ModelFileError: missing, empty, no TFLite, damaged, without our labels and contract, or its tensors disagree
             with them. The text begins with the path.
         ContractError: `fer-edge.json` breaks its schema. The text begins with the path.
     """
-    shipped = path is None or str(path) in SHIPPED
-    file = default_model_path() if path is None else shipped_model_path(str(path)) if shipped else Path(path)
-    content = _read_file(file, shipped)
+    named = isinstance(path, str) and path in SHIPPED
+    file = default_model_path() if path is None else shipped_model_path(str(path)) if named else Path(path)
+    content = _read_file(file, _WITHOUT_NAMED if named else _WITHOUT_DEFAULT if path is None else "check the path")
     try:
         return parse_model(content, file)
     except (ModelFileError, ContractError) as error:
@@ -107,7 +109,7 @@ def parse_model(content: bytes, path: str | os.PathLike[str] = "memory") -> Mode
     return ModelFile(Path(path), content, sha256_of(content), len(content), contract, labels, inputs[0], outputs[0])
 
 
-def _read_file(path: Path, shipped: bool) -> bytes:
+def _read_file(path: Path, remedy: str) -> bytes:
     try:
         size = path.stat().st_size
         if path.is_dir() or size > MAX_MODEL_BYTES:
@@ -117,7 +119,6 @@ def _read_file(path: Path, shipped: bool) -> bytes:
             )
         content = path.read_bytes()
     except FileNotFoundError:
-        remedy = "this package ships no model: give one with --model" if shipped else "check the path"
         raise ModelFileError(f"{path}: expected a model file; got no such file; {remedy}") from None
     except OSError as error:
         raise ModelFileError(

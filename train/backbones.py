@@ -24,7 +24,7 @@ A path to a ``.keras`` file takes a user's own network: see ``train.foreign``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,6 +145,7 @@ def build(
     stochastic_depth: float = 0.0,
     colour: str = "rgb",
     pictures: np.ndarray | None = None,
+    labels: Sequence[str] | None = None,
     report: Report = lambda _: None,
 ) -> keras.Model:
     """Return a model from pictures ``(n, height, width, 3)`` in 0–255 to logits ``(n, classes)`` in float32.
@@ -162,6 +163,7 @@ def build(
         colour: ``grey`` spreads the first kernel by luminance, which changes nothing on grey pictures and lets the
             fresh network see any coloured picture as its grey version; ``rgb`` leaves it.
         pictures: uint8 ``(n, h, w[, 3])`` of the training data, for weights from a ``.tflite``.
+        labels: class names in the order of the logits, likewise: logits of other classes are not taken.
         report: gets a line for each thing that a reader of the flags would not expect.
 
     Raises:
@@ -176,7 +178,7 @@ def build(
     if str(weights) == "imagenet":
         _take_imagenet(model, name, (height, width, 3))
     elif str(weights) != "none":
-        for line in load_weights_file(model, Path(weights), pictures):
+        for line in load_weights_file(model, weights, pictures, labels):
             report(line)
     if colour == "grey" and not own:
         _spread_luminance(model)

@@ -18,6 +18,7 @@ import keras
 
 from edge.errors import DataError
 from edge.files import sha256_of
+from edge.modelfile import read_model
 from train.datasets import Dataset
 from train.exposure import LABELS
 from train.modes import InMode
@@ -27,6 +28,7 @@ from train.runs import MODEL_FILE, load_run, read_config
 
 VOTES = "FER+ votes"
 MAJORITY = "FER+ majority labels"
+THROUGH_TEACHER, THROUGH_START = " through a teacher", " through its first weights"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +44,16 @@ class Teacher:
     record: dict[str, Any]
 
 
-def load_teachers(paths: Sequence[Path], dataset: Dataset) -> list[Teacher]:
+def load_teachers(paths: Sequence[str | Path], dataset: Dataset) -> list[Teacher]:
     """Return the runs and the .tflite files of ``convert`` as teachers for a student of ``dataset``.
+
+    A model in the package goes by its name as a str (``default``, ``small``).
 
     Raises:
         DataError: no finished run, other classes or another order of them, trained on grey pictures where the student's
             are RGB, or on rows that the student's protocol keeps for the test.
     """
-    return [_shipped(path, dataset) if is_shipped(path) else _teacher(path, dataset) for path in paths]
+    return [_shipped(path, dataset) if is_shipped(path) else _teacher(Path(path), dataset) for path in paths]
 
 
 def with_teacher(student: keras.Model, teachers: Sequence[keras.Model]) -> keras.Model:
@@ -89,37 +93,45 @@ def supervision(
         own = VOTES if recipe.votes_share == 1 else f"{LABELS} with {recipe.votes_share:.0%} of {VOTES}"
     else:
         own = MAJORITY if dataset == "ferplus" else LABELS
-    through = sorted({words for record in teachers for words in _beyond(record)})
-    begun = sorted(_beyond(start)) if start is not None else []
+    through = sorted({words for record in teachers for words in _beyond(record, dataset)})
+    begun = sorted(_beyond(start, dataset)) if start is not None else []
     return (
         own
-        + "".join(f"; {words} through a teacher" for words in through)
-        + "".join(f"; {words} through its first weights" for words in begun)
+        + "".join(f"; {words}{THROUGH_TEACHER}" for words in through)
+        + "".join(f"; {words}{THROUGH_START}" for words in begun)
     )
 
 
 def _teacher(path: Path, dataset: Dataset) -> Teacher:
     config = read_config(path)
-    name = config["name"]
     if "metrics" not in config:
         raise DataError(f"expected a finished run as teacher; {path} was broken off; go on with it by fit --resume")
     _check(path, config["labels"], config["input"]["colour"], config["data"]["protocol"], dataset)
-    record = {
-        "name": name,
+    return Teacher(load_run(path).model, record_of_run(path, path / MODEL_FILE))
+
+
+def _shipped(path: str | Path, dataset: Dataset) -> Teacher:
+    file = read_model(path)
+    record = record_of(file)
+    _check(path, file.labels, file.contract.training_colour, record["data"]["protocol"], dataset)
+    return Teacher(load_shipped(path, dataset.part("train").images).model, record)
+
+
+def record_of_run(path: Path, file: Path) -> dict[str, Any]:
+    """Return what a student's ``run.json`` says about a run that it learned from, or began with, by its model ``file``.
+
+    Raises:
+        DataError: there is no run at ``path``.
+    """
+    config = read_config(path)
+    return {
+        "name": config["name"],
         "backbone": config["backbone"],
-        "model_sha256": sha256_of(path / MODEL_FILE),
+        "model_sha256": sha256_of(file),
         "data": {key: config["data"][key] for key in ("name", "protocol", "fingerprint")},
         "supervision": config.get("supervision", LABELS),
         "teachers": config.get("teachers", []),
     }
-    return Teacher(load_run(path).model, record)
-
-
-def _shipped(path: Path, dataset: Dataset) -> Teacher:
-    shipped = load_shipped(path, dataset.part("train").images)
-    contract, record = shipped.file.contract, record_of(shipped.file)
-    _check(path, contract.labels, contract.training_colour, record["data"]["protocol"], dataset)
-    return Teacher(shipped.model, record)
 
 
 def check_protocol(path: str | Path, theirs: str, ours: str, what: str = "teacher") -> None:
@@ -131,7 +143,7 @@ def check_protocol(path: str | Path, theirs: str, ours: str, what: str = "teache
         )
 
 
-def _check(path: Path, labels: Sequence[str], colour: str, protocol: str, dataset: Dataset) -> None:
+def _check(path: str | Path, labels: Sequence[str], colour: str, protocol: str, dataset: Dataset) -> None:
     if tuple(labels) != dataset.labels:
         raise DataError(
             f"expected a teacher with the classes {', '.join(dataset.labels)}; {path} has "
@@ -142,7 +154,11 @@ def _check(path: Path, labels: Sequence[str], colour: str, protocol: str, datase
     check_protocol(path, protocol, dataset.protocol)
 
 
-def _beyond(record: Mapping[str, Any]) -> set[str]:
+def _beyond(record: Mapping[str, Any], dataset: str) -> set[str]:
+    """What a network learned from beyond the labels of ``dataset``: another data set's labels too."""
     parts = record["supervision"].split("; ")
-    words = {part.removesuffix(" through a teacher").removesuffix(" through its first weights") for part in parts}
-    return words - {LABELS} | {words for teacher in record["teachers"] for words in _beyond(teacher)}
+    words = {part.removesuffix(THROUGH_TEACHER).removesuffix(THROUGH_START) for part in parts}
+    theirs = record.get("data", {}).get("name", dataset)
+    if theirs != dataset:  # FER+'s words tell whose they are
+        words = {f"{LABELS} of {theirs}" if part == LABELS else part for part in words}
+    return words - {LABELS} | {each for teacher in record["teachers"] for each in _beyond(teacher, dataset)}

@@ -10,7 +10,7 @@ opened: pickles and whole models in ``.h5`` can carry code.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -24,22 +24,29 @@ from train.quantized import arrays_of, is_shipped, load_shipped
 from train.runs import load_model
 
 
-def load_weights_file(model: keras.Model, path: Path, pictures: np.ndarray | None = None) -> list[str]:
+def load_weights_file(
+    model: keras.Model,
+    path: str | Path,
+    pictures: np.ndarray | None = None,
+    labels: Sequence[str] | None = None,
+) -> list[str]:
     """Put a file's weights into the model; returns what to tell the user, one line each.
 
     An ``.npz``, a ``.keras`` file and a ``.tflite`` go by layer name, ``.weights.h5`` as Keras wrote it. Logits of
-    another number of classes are left out of a ``.keras`` file and a ``.tflite``.
+    another number of classes are left out of a ``.keras`` file and a ``.tflite``, of other classes out of the latter.
 
     Args:
         model: what gets them.
-        path: the file.
+        path: the file; as a str also the name of a model in the package.
         pictures: uint8 ``(n, h, w[, 3])`` of the training data, which a ``.tflite`` needs.
+        labels: class names in the order of the model's logits, for a ``.tflite``; None: those of the file.
 
     Raises:
         DataError: no such file, another kind of file, or weights that do not fit the model.
     """
     if is_shipped(path):
-        return [_told(model, path, _take_shipped(model, path, pictures))]
+        return _take_shipped(model, path, pictures, labels)
+    path = Path(path)
     if not path.exists():
         raise DataError(f"expected a weights file, none or imagenet; nothing is at {path}; check --weights")
     if path.is_dir() or not path.name.endswith((".npz", ".weights.h5", ".keras")):
@@ -48,7 +55,7 @@ def load_weights_file(model: keras.Model, path: Path, pictures: np.ndarray | Non
             "code or names no layers; check --weights"
         )
     if path.suffix == ".npz":
-        return [_told(model, path, load_npz_weights(model, path))]
+        return [_told(model, path.name, load_npz_weights(model, path))]
     if path.suffix == ".keras":
         return _take_layers(model, load_model(path), path)
     try:
@@ -68,22 +75,28 @@ def load_npz_weights(model: keras.Model, path: Path) -> list[str]:
     return _take_arrays(model, _read(path), path)
 
 
-def _told(model: keras.Model, path: Path, taken: list[str]) -> str:
+def _told(model: keras.Model, name: str, taken: list[str]) -> str:
     rest = {layer.name for layer in leaves(model) if layer.weights} - {*taken, LOGITS}
-    return f"weights of {path.name}: {len(taken)} layers" + (f"; {len(rest)} others begin anew" if rest else "")
+    return f"weights of {name}: {len(taken)} layers" + (f"; {len(rest)} others begin anew" if rest else "")
 
 
-def _take_shipped(model: keras.Model, path: Path, pictures: np.ndarray | None) -> list[str]:
+def _take_shipped(
+    model: keras.Model, path: str | Path, pictures: np.ndarray | None, labels: Sequence[str] | None
+) -> list[str]:
     if pictures is None:
         raise DataError(f"expected pictures to take the statistics of {path} from; got none; train by fit --weights")
-    shipped = load_shipped(path, pictures).model
-    arrays = arrays_of(shipped)
-    if model.get_layer(LOGITS).units != shipped.get_layer(LOGITS).units or model.name != shipped.name:
+    shipped = load_shipped(path, pictures)
+    arrays, theirs = arrays_of(shipped.model), shipped.file.labels
+    same = model.name == shipped.model.name and theirs == tuple(labels or theirs)
+    if not same or model.get_layer(LOGITS).units != len(theirs):
         arrays = {key: value for key, value in arrays.items() if key.partition("/")[0] != LOGITS}
-    return _take_arrays(model, arrays, path)
+    lines = [_told(model, Path(path).name, _take_arrays(model, arrays, path))]
+    if shipped.file.contract.training_colour == "grey" and pictures.ndim == 4:
+        lines.append(f"{Path(path).name} was trained on grey pictures, these have colours")
+    return lines
 
 
-def _take_arrays(model: keras.Model, arrays: dict[str, np.ndarray], path: Path) -> list[str]:
+def _take_arrays(model: keras.Model, arrays: dict[str, np.ndarray], path: str | Path) -> list[str]:
     layers = {layer.name: layer for layer in leaves(model)}
     arrays = _of_first_part(_from_lite0(arrays, layers), layers)
     touched: dict[str, set[str]] = {}

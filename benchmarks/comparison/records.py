@@ -13,6 +13,7 @@ from benchmarks.comparison.interval import median_of, ratio_of_medians
 from benchmarks.comparison.verdict import Finding
 from benchmarks.evidence import read_evidence
 from benchmarks.paired import compare as paired_drop
+from benchmarks.table import data_text
 from benchmarks.targets import kind_of
 from edge.errors import DataError
 from edge.records import read_record
@@ -137,8 +138,10 @@ def _latency(
 def _accuracy(old: Path, new: Path, limits: Thresholds) -> list[Finding]:
     first, second = (read_evidence([path]).accuracies[0] for path in (old, new))
     if first.data != second.data:
-        names = " and ".join(f"{d.name} {d.part}, {d.samples}, {d.fingerprint[:12]}" for d in (first.data, second.data))
-        raise NotComparableError(f"expected records of the same data; got {names}; score both models on one pack")
+        names = " and ".join(f"{data_text(data)}, {data.fingerprint[:12]}" for data in (first.data, second.data))
+        raise NotComparableError(
+            f"expected records of the same data; got {names}; score both models on one pack, with the same --tta"
+        )
     drop = paired_drop(first, second)
     return [
         Finding(

@@ -65,7 +65,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"weighted F1 {result['weighted_f1']:.4f}",
         f"  ECE {sure['ece']:.4f} {_interval(sure['ece_ci95'], '.4f')}, "
         f"NLL {sure['nll']:.4f} {_interval(sure['nll_ci95'], '.4f')}{floored}",
-        f"  {percentiles(result['latency_ms'])} while scoring; to quote a speed: fer-edge benchmark latency",
+        f"  {percentiles(result['latency_ms'])} while scoring{', one view each' if views else ''}; "
+        "to quote a speed: fer-edge benchmark latency",
         f"  {'class':<10} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}",
     ]
     for name, score in result["per_class"].items():
@@ -80,8 +81,10 @@ def _reference_lines(result: dict[str, Any]) -> list[str]:
     if "reference" not in result:
         return []
     other = result["reference"]
+    views = ", TTA flip" if other.get("tta") == "flip" else ""
     lines = [
-        f"against {other['model']['name']} ({other['model']['recipe']}) in {other['file']}, in points; a minus: worse",
+        f"against {other['model']['name']} ({other['model']['recipe']}{views}) in {other['file']}, in points; "
+        "a minus: worse",
         f"  the same answer on {other['agreement']:.2%} {_interval(other['agreement_ci95'], '.2%')}",
         f"  accuracy {other['difference_points']:+.2f} {_interval(other['difference_ci95'], '+.2f')}, "
         f"McNemar p = {other['p_value']:.2g} ({other['only_this']:,} faces right here only, "

@@ -66,7 +66,7 @@ def latency(
     where = this_machine()
     before = conditions(where)  # our own cold starts must not count as load or heat of others
     models = [read_model(path) for path in (model, *against)]
-    cold = [cold_start(found.path, count) for count in counts for found in models]
+    cold = [cold_start(found.path.absolute(), count) for count in counts for found in models]
     grid = [[Classifier(found, count) for found in models] for count in counts]
     rounds = Rounds(pairs if against else runs, warmup, seed)
     with progress("rounds") as tick:

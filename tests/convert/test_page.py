@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from convert.page import HEADINGS, page, table
+from convert.report import brief
 
 CLASSES = ("angry", "happy")
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -304,3 +305,22 @@ def test_a_file_that_changes_no_class_is_not_drawn_among_the_classes() -> None:
     svg = re.findall(r"<svg.*?</svg>", bare_page(), re.DOTALL)[0]
     assert "qat-int8" in svg
     assert "float32" not in svg
+
+
+def test_rows_of_a_report_keep_six_digits_and_no_empty_fields() -> None:
+    delegation = {
+        "operators": (
+            {"position": 0, "output": "a/B;a/C", "partition": 0, "ratios": ({"value": 1 / 3},), "reason": None},
+            {"position": 1, "output": "b", "partition": None, "ratios": (), "reason": "why"},
+        ),
+        "counts": {"outside": {}},
+    }
+    assert brief(delegation) == {
+        "operators": [
+            {"position": 0, "output": "a/B", "partition": 0, "ratios": [{"value": 0.333333}]},
+            {"position": 1, "output": "b", "reason": "why"},
+        ],
+        "counts": {"outside": {}},
+    }
+    row = {"layer": "stem", "tensor": "a/BiasAdd;a/Conv2D", "shape": (16, 16), "scale": 1 / 7, "sqnr_db": None}
+    assert brief([row]) == [{"layer": "stem", "shape": [16, 16], "scale": 0.142857}]

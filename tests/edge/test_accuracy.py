@@ -96,6 +96,12 @@ def test_flip_takes_the_mean_over_a_face_and_its_mirror_image(run: Run, tmp_path
     record = read_record(tmp_path / "flip.json")
     assert (record["tta"], "tta" in read_record(tmp_path / "single.json")) == ("flip", False)
     assert record["predictions"] == encode_classes(both.argmax(axis=1))
+    assert "tta" not in record["reference"]
+    result = run(*words, tmp_path / "back.json", "--reference", tmp_path / "flip.json")
+    assert "against fer2013-lite0 (qat-int8, TTA flip) in" in result.stdout
+    assert read_record(tmp_path / "back.json")["reference"]["tta"] == "flip"
+    with pytest.raises(ValueError, match="expected TTA none or flip; got 'crops'"):
+        scored(shipped, pack, None, "crops")
 
 
 def test_a_folder_a_class_gives_what_the_pack_gives(int8_path: Path, pack_path: Path, run: Run, tmp_path: Path) -> None:

@@ -38,10 +38,16 @@ def test_shipped_models_go_by_name_and_a_file_of_such_a_name_by_its_path(
     assert read_model("default").sha256 == read_model().sha256 != read_model("small").sha256
     monkeypatch.chdir(tmp_path)
     Path("small").write_bytes(models.packed(networks["qat-int8"]))
-    assert read_model("./small").contract.name == "colours"
+    assert read_model("./small").contract.name == read_model(Path("small")).contract.name == "colours"
     assert read_model("small").contract.name != "colours"
     with pytest.raises(ModelFileError, match=r"tiny: expected a model file; got no such file; check the path"):
         read_model("tiny")
+
+
+def test_a_name_that_this_package_does_not_ship_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("edge.modelfile.shipped_model_path", lambda name: tmp_path / f"{name}.tflite")
+    with pytest.raises(ModelFileError, match=r"small\.tflite: .*ships no model of that name: name a \.tflite"):
+        read_model("small")
 
 
 def test_without_a_default_model_the_line_says_what_to_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

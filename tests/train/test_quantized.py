@@ -18,14 +18,16 @@ from edge.errors import DataError
 from edge.interpreter import Classifier
 from edge.modelfile import default_model_path, read_model
 from edge.preprocess import fit
-from tests.edge.models import METRIC, flatbuffer, packed
+from tests.edge.models import flatbuffer, packed
+from tests.train.conftest import tiny_model
 from train import quantized
 from train.__main__ import main
 from train.backbones import build
 from train.datasets import Dataset
 from train.distill import load_teachers, supervision
+from train.mapping import as_colour
 from train.predict import predict_logits, softmax
-from train.quantized import Shipped, load_shipped, record_of
+from train.quantized import Shipped, is_shipped, load_shipped, record_of
 from train.recipes import recipe
 from train.weights import load_weights_file
 
@@ -88,7 +90,7 @@ def test_batch_norms_have_the_statistics_of_what_reaches_them(shipped: Shipped, 
 
 
 def test_first_part_takes_its_layers_and_the_whole_network_its_logits_too(faces: Dataset, shipped: Shipped) -> None:
-    pictures = faces.part("train").images
+    pictures = as_colour(faces.part("train").images, "grey")
     first = build("efficientnet-lite0-os16", height=64, width=64, classes=7)
     [line] = load_weights_file(first, default_model_path(), pictures)
     assert line == "weights of default.tflite: 66 layers; 2 others begin anew"
@@ -119,10 +121,87 @@ def test_fit_from_the_shipped_file_taught_by_it_says_so(tmp_path: Path) -> None:
     assert again == f"labels; {TAUGHT}"
 
 
+def test_names_are_of_shipped_models_and_paths_are_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_shipped("default") and is_shipped("some/other.tflite") and not is_shipped("weights.npz")
+    assert not is_shipped(Path("default")) and not is_shipped("./default")
+    monkeypatch.chdir(tmp_path)
+    flags = ["--backbone", "efficientnet-lite0", "--epochs", "1", "--limit", "70", "--quiet", "--out", "run"]
+    result = _run("fit", "synthetic", *flags, "--weights", "./default")
+    assert result.exit_code == 1 and "nothing is at default; check --weights" in result.output
+    result = _run("fit", "synthetic", *flags, "--teacher", "./small")
+    assert result.exit_code == 1 and "expected a run folder with run.json at small" in result.output
+
+
+def test_logits_of_other_classes_are_not_taken(faces: Dataset, shipped: Shipped) -> None:
+    pictures = faces.part("train").images
+    for labels, taken in ((shipped.file.labels, 99), (tuple("abcdefg"), 98)):
+        lines: list[str] = []
+        build(
+            "efficientnet-lite0", height=32, width=32, classes=7, weights="default", pictures=pictures, labels=labels,
+            report=lines.append,
+        )  # fmt: skip
+        assert lines == [
+            f"weights of default: {taken} layers",
+            "default was trained on grey pictures, these have colours",
+        ]
+
+
+def test_resumed_run_keeps_the_record_of_what_it_began_with(
+    described: Callable[..., Path], tmp_path: Path
+) -> None:
+    kept, moved = described(), tmp_path / "moved.tflite"
+    flags = ["--backbone", "efficientnet-lite0", "--size", "32", "--head-epochs", "0", "--limit", "35", "--batch", "35"]
+    flags += ["--epochs", "1", "--quiet", "--weights", str(kept)]
+    words = ["fit", "synthetic", *flags, "--out", str(tmp_path / "run")]
+    result = _run(*words)
+    assert result.exit_code == 0, result.output
+    before = json.loads((tmp_path / "run" / "run.json").read_text())
+    kept.rename(moved)
+    result = _run(*words, "--resume")
+    assert result.exit_code == 0, result.output
+    after = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (after["start"], after["supervision"]) == (before["start"], before["supervision"])
+    described(version="2.0.0").rename(kept)
+    result = _run(*words, "--resume")
+    assert result.exit_code == 1 and "expected the first weights of the run in" in result.output
+
+
+def test_weights_of_a_run_bring_its_record_along(network_run: Path, tmp_path: Path) -> None:
+    words = ["fit", "synthetic", "--size", "32", "--head-epochs", "0", "--epochs", "1", "--limit", "35", "--quiet"]
+    words += ["--backbone", str(network_run / "model.keras"), "--weights", str(network_run / "model.keras")]
+    result = _run(*words, "--out", str(tmp_path / "next"))
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "next" / "run.json").read_text())
+    assert config["start"]["name"] == network_run.name
+    assert config["supervision"] == "labels; FER+ votes through its first weights"
+
+
+@pytest.fixture
+def network_run(tmp_path: Path) -> Path:
+    """A finished run of a small network that says it learned from votes."""
+    tiny_model().save(tmp_path / "own.keras")
+    words = ["fit", "synthetic", "--size", "32", "--head-epochs", "0", "--epochs", "1", "--limit", "35", "--quiet"]
+    result = _run(*words, "--backbone", str(tmp_path / "own.keras"), "--out", str(tmp_path / "voted"))
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "voted" / "run.json").read_text())
+    (tmp_path / "voted" / "run.json").write_text(json.dumps(config | {"supervision": "FER+ votes"}))
+    return tmp_path / "voted"
+
+
+def test_labels_of_another_data_set_are_told_over_generations() -> None:
+    first = {"supervision": "labels", "data": {"name": "fer2013"}, "teachers": []}
+    words = supervision("rafdb", recipe("modern"), [], first)
+    assert words == "labels; labels of fer2013 through its first weights"
+    second = {"supervision": words, "data": {"name": "rafdb"}, "teachers": []}
+    assert supervision("rafdb", recipe("modern"), [second]) == "labels; labels of fer2013 through a teacher"
+    assert supervision("fer2013", recipe("modern"), [], first) == "labels"
+
+
 def test_file_trained_on_the_student_s_test_rows_is_refused(
     described: Callable[..., Path], faces: Dataset, tmp_path: Path
 ) -> None:
-    seed = described(metrics=[METRIC | {"protocol": "seed"}], training_colour="rgb")
+    told = dict(read_model().contract.data)
+    seed = described(data=told | {"protocol": "seed"}, training_colour="rgb")
     with pytest.raises(DataError, match="expected a teacher that never saw the student's test pictures"):
         load_teachers([seed], faces)
     flags = ["--backbone", "efficientnet-lite0", "--epochs", "1", "--limit", "70", "--quiet", "--weights", str(seed)]
@@ -130,8 +209,10 @@ def test_file_trained_on_the_student_s_test_rows_is_refused(
     assert result.exit_code == 1
     assert "expected a network to begin with that never saw the student's test pictures" in result.output
     assert not (tmp_path / "run").exists()
-    with pytest.raises(DataError, match="expected a file that says under which protocol"):
-        record_of(read_model(described(metrics=[])))
+    for key in ("protocol", "supervision"):
+        silent = described(data={name: value for name, value in told.items() if name != key})
+        with pytest.raises(DataError, match=f"tells what it was trained on; .* gives no {key} of its data; convert"):
+            record_of(read_model(silent))
 
 
 def test_file_of_other_layers_or_other_answers_is_refused(

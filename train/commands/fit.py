@@ -14,6 +14,7 @@ import numpy as np
 from edge.cli import command_line
 from edge.errors import DataError
 from edge.files import sha256_of
+from edge.modelfile import read_model
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
 from train.devices import PRECISIONS
 from train.losses import CLASS_WEIGHTS, LOSSES
@@ -67,7 +68,7 @@ class FitConfig:
     erasing: float | None
     mixup: float | None
     cutmix: float | None
-    teacher: tuple[Path, ...]
+    teacher: tuple[str, ...]
     distillation_weight: float | None
     distillation_temperature: float | None
     monitor: str | None
@@ -142,7 +143,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--cutmix", type=NOT_NEGATIVE, help="Alpha of CutMix; 0 is off.")
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path),
+    metavar="RUN",
     multiple=True,
     help="Finished run, .tflite, or default or small, the models that ship, to distil from; several are averaged.",
 )
@@ -225,6 +226,7 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
     count = distribute(config.devices, min(recipe.batch, len(dataset.part("train"))))
     keras.utils.set_random_seed(recipe.seed)
     fresh = not (config.resume and (config.out / STATE_FILE).is_file())
+    start = _start(config, dataset, fresh)
     model = build(
         config.backbone or recipe.backbone,
         height=recipe.size,
@@ -235,10 +237,11 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
         stochastic_depth=recipe.stochastic_depth,
         colour=dataset.colour,
         pictures=dataset.part("train").images,
+        labels=dataset.labels,
         report=click.echo,
     )
     teachers = load_teachers(config.teacher, dataset)
-    run_json = _run_json(config, recipe, dataset, teachers, count)
+    run_json = _run_json(config, recipe, dataset, teachers, start, count)
     if config.resume:
         _check_same_setting(config, run_json)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -387,21 +390,45 @@ def _backbone(recipe: Recipe) -> str:
     return recipe.backbone.removesuffix(".keras")
 
 
-def _start(config: FitConfig, dataset: Dataset) -> dict[str, Any] | None:
-    """Return the record of the trained network that the run begins with, if it does: a shipped .tflite."""
-    from edge.modelfile import read_model
-    from train.distill import check_protocol
+def _start(config: FitConfig, dataset: Dataset, fresh: bool) -> dict[str, Any] | None:
+    """Return the record of the trained network that the run begins with, if it does: a shipped .tflite, or a run's.
+
+    A run that goes on keeps the record that it began with.
+
+    Raises:
+        DataError: it was trained on what this run keeps for the test, does not tell what it learned from, or is another
+            than the one that the run began with.
+    """
+    from train.distill import check_protocol, record_of_run
     from train.quantized import is_shipped, record_of
 
-    if config.weights is None or not is_shipped(config.weights):
-        return None
-    record = record_of(read_model(config.weights))
-    check_protocol(config.weights, record["data"]["protocol"], dataset.protocol, what="network to begin with")
+    kept = None if fresh else read_config(config.out).get("start")
+    record = None
+    if config.weights is not None and is_shipped(config.weights):
+        if fresh or Path(config.weights).exists() or not Path(config.weights).suffix:
+            record = record_of(read_model(config.weights))
+    elif config.weights is not None and (Path(config.weights).parent / CONFIG_FILE).is_file():
+        record = record_of_run(Path(config.weights).parent, Path(config.weights))
+    if not fresh:
+        if kept and record and kept["model_sha256"] != record["model_sha256"]:
+            raise DataError(
+                f"expected the first weights of the run in {config.out} ({kept['name']}, sha256 "
+                f"{kept['model_sha256'][:12]}); got others ({record['model_sha256'][:12]}); give the same --weights, "
+                "or a new --out"
+            )
+        return kept
+    if record is not None:
+        check_protocol(str(config.weights), record["data"]["protocol"], dataset.protocol, what="network to begin with")
     return record
 
 
 def _run_json(
-    config: FitConfig, recipe: Recipe, dataset: Dataset, teachers: list[Teacher], devices: int
+    config: FitConfig,
+    recipe: Recipe,
+    dataset: Dataset,
+    teachers: list[Teacher],
+    start: dict[str, Any] | None,
+    devices: int,
 ) -> dict[str, Any]:
     import platform
 
@@ -412,7 +439,6 @@ def _run_json(
     from train.distill import supervision
 
     records = [teacher.record for teacher in teachers]
-    start = _start(config, dataset)
     votes = {} if config.votes is None else {"votes_sha256": sha256_of(config.votes)}
     return {
         "schema": SCHEMA,
