@@ -13,7 +13,7 @@ from benchmarks.robustness.scoring import UNCERTAIN_BELOW, answers, mean_over_ki
 from edge.accuracy import Tick, data_block, true_classes
 from edge.benchmark import common, encode_classes, model_block, xnnpack
 from edge.errors import DataError
-from edge.files import read_json, write_json
+from edge.files import read_json, rounded, write_json
 from edge.interpreter import Classifier
 from edge.packs import Pack
 from edge.schema import violations
@@ -23,6 +23,7 @@ from edge.system.machine import Machine
 KIND = "robustness"
 _OF_ONE_MODEL = ("model", "xnnpack")
 _REMEDY = "write it with `python -m benchmarks robustness --record`"
+_LONG = ("per_class", "calibration", "confidence")  # of a condition's figures
 
 
 def measure(
@@ -66,7 +67,7 @@ def measure(
             | {
                 "xnnpack": xnnpack(classifier),
                 "mean_over_kinds": mean_over_kinds(own, truth, reference=reference),
-                "results": results(own, truth, labels, reference),
+                "results": brief(results(own, truth, labels, reference)),
             }
         )
     return {
@@ -93,6 +94,14 @@ def measure(
             for each in CONDITIONS
         ],
         "models": models,
+    }
+
+
+def brief(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return results by condition with six digits in what is long: classes, calibration and confidence."""
+    return {
+        condition: {key: rounded(value) if key in _LONG else value for key, value in figures.items()}
+        for condition, figures in found.items()
     }
 
 
