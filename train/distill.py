@@ -127,6 +127,7 @@ def record_of_run(path: Path, file: Path) -> dict[str, Any]:
     return {
         "name": config["name"],
         "backbone": config["backbone"],
+        "recipe": "float32",
         "model_sha256": sha256_of(file),
         "data": {key: config["data"][key] for key in ("name", "protocol", "fingerprint")},
         "supervision": config.get("supervision", LABELS),

@@ -32,6 +32,7 @@ SUFFIX = ".tflite"
 PICTURES = 512  # that the statistics are taken from
 CHECKED = 256  # of them, that the network and the file are asked about
 BATCH = 64
+PIXEL_STEPS = 128  # pixels from −1 to 0, by the Rescaling that all our backbones begin with
 DIFFERENCE = 0.05  # the shipped file has 0.01 on FER2013's faces, 0.02 on drawn ones, and 0.5 with kernels turned
 KERNELS = {"CONV_2D": layers.Conv2D, "DEPTHWISE_CONV_2D": layers.DepthwiseConv2D, "FULLY_CONNECTED": layers.Dense}
 # How a kernel of TFLite's becomes Keras': (out, h, w, in), (1, h, w, channels), (out, in).
@@ -63,8 +64,7 @@ def load_shipped(path: str | Path, pictures: np.ndarray) -> Shipped:
     """Return the network of a .tflite made by ``python -m convert``.
 
     Args:
-        path: a file, or the name of one in the package, whose kernels are int8 (``qat-int8``, ``ptq-int8``,
-            ``dynamic-int8``) or float32.
+        path: a file, or the name of one in the package, of any recipe.
         pictures: uint8 ``(n, h, w[, 3])``, for the statistics of the batch norms and for the check; as many as
             ``PICTURES`` are taken, evenly.
 
@@ -75,7 +75,7 @@ def load_shipped(path: str | Path, pictures: np.ndarray) -> Shipped:
 
     try:
         classifier = Classifier(read_model(path))
-        operators = _operators(classifier.model)
+        operators = operators_of(classifier.model)
     except EdgeError as cause:
         raise DataError(str(cause)) from cause
     contract = classifier.model.contract
@@ -139,7 +139,12 @@ class Operator:
     bias: np.ndarray
 
 
-def _operators(file: ModelFile) -> list[Operator]:
+def operators_of(file: ModelFile) -> list[Operator]:
+    """Return a file's layers with kernels, in the order in which they run.
+
+    Raises:
+        DataError: the runtime does not list layers, or kernels of another type than int8, float16 and float32.
+    """
     make, runtime = find_runtime()
     interpreter = make(model_content=file.content)
     interpreter.allocate_tensors()
@@ -149,13 +154,28 @@ def _operators(file: ModelFile) -> list[Operator]:
             "pip install --upgrade ai-edge-litert"
         )
     tensors = {entry["index"]: entry for entry in interpreter.get_tensor_details()}
+    entries = interpreter._get_ops_details()
+    widened = {int(e["outputs"][0]): int(e["inputs"][0]) for e in entries if e["op_name"] == "DEQUANTIZE"}  # float16's
     found = []
-    for entry in interpreter._get_ops_details():
+    for entry in entries:
         kind = entry["op_name"]
         if kind in KERNELS:
-            kernel, bias = (_real(interpreter, tensors, int(index)) for index in list(entry["inputs"])[1:3])
+            inputs = [widened.get(int(index), int(index)) for index in list(entry["inputs"])[1:3]]
+            kernel, bias = (_real(interpreter, tensors, index) for index in inputs)
             found.append(Operator(kind, kernel.transpose(TO_KERAS[kind]), bias))
-    return found
+    return _behind_rescaling(found, [entry["op_name"] for entry in entries])
+
+
+def _behind_rescaling(operators: list[Operator], names: Sequence[str]) -> list[Operator]:
+    """Return the layers with the stem's kernel for pictures in −1…1, as our backbones have it.
+
+    A float file takes 128 from the pixels and has the division by 128 in its stem's kernel.
+    """
+    before = names[: next((i for i, name in enumerate(names) if name in KERNELS), 0)]
+    if "SUB" not in before or "MUL" in before:
+        return operators
+    stem, *rest = operators
+    return [Operator(stem.kind, stem.kernel * PIXEL_STEPS, stem.bias), *rest]
 
 
 def _real(interpreter: Any, tensors: Mapping[int, Any], index: int) -> np.ndarray:
@@ -163,15 +183,15 @@ def _real(interpreter: Any, tensors: Mapping[int, Any], index: int) -> np.ndarra
         return np.zeros((), np.float32)
     details, dtype = tensors[index]["quantization_parameters"], tensors[index]["dtype"]
     scales, zeros = details["scales"], details["zero_points"]
-    try:
-        values = interpreter.get_tensor(index)
-    except ValueError:  # computed as the network runs: float16 kernels are widened so
-        values = None
-    if values is None or (dtype != np.float32 and (dtype not in (np.int8, np.int32) or not len(scales))):
-        came = "computed ones" if values is None else np.dtype(dtype).name
-        raise DataError(f"expected kernels in int8 or float32 in the file; got {came}; give a qat-int8 file of it")
-    if dtype == np.float32:
-        return np.asarray(values)
+    floats = dtype in (np.float16, np.float32)
+    if not floats and (dtype not in (np.int8, np.int32) or not len(scales)):
+        raise DataError(
+            f"expected kernels in int8, float16 or float32 in the file; got {np.dtype(dtype).name}; give a qat-int8 "
+            "file of it"
+        )
+    values = interpreter.get_tensor(index)
+    if floats:
+        return np.asarray(values, np.float32)
     shape = [1] * values.ndim
     if len(scales) > 1:
         shape[int(details["quantized_dimension"])] = len(scales)

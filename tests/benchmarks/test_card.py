@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.card import HEADINGS, model_card
+from benchmarks.card import HEADINGS, model_card, model_cards
 from benchmarks.evidence import read_evidence
 from benchmarks.table import build
 from edge.errors import DataError
@@ -45,6 +45,17 @@ def test_card_sets_float_beside_int8_from_the_records(write: Write, shipped: Mod
     assert lines[-2].endswith("| 6.00 |")
     assert lines[-1].startswith("| qat-int8 | 3.60 MB | 70.00 % (50.0 to 85.0) |")
     assert lines[-1].endswith("| 2.00 |")
+
+
+def test_each_shipped_model_has_its_card_and_test_time_augmentation_is_in_none(
+    write: Write, shipped: ModelFile
+) -> None:
+    flip = handmade.accuracy("qat-int8", "1111111111", tta="flip")
+    flip["model"] = _records(shipped)[1]["model"]
+    table = build(read_evidence([write(*_records(shipped), flip)]))
+    text = model_cards(table, {"default": shipped, "small": shipped})
+    assert text.count("#### `default`\n\n| | |") == text.count("#### `small`\n\n| | |") == 1
+    assert text.count("70.00 %") == 2 and "100.00 %" not in text
 
 
 def test_card_quotes_the_file_itself(write: Write, shipped: ModelFile) -> None:

@@ -241,6 +241,7 @@ MODEL = handmade.model("float32")
     ("changes", "text"),
     [
         ({"data": {"name": "rafdb", "part": "test", "fingerprint": "e" * 64, "samples": 10}}, "the same data"),
+        ({"tta": "flip"}, r"the same data; got .*\(10\), f.* and .*\(10, TTA flip\), f.*with the same --tta"),
         ({"machine": handmade.OTHER_MACHINE}, "records of one machine"),
     ],
 )

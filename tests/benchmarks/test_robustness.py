@@ -19,7 +19,7 @@ from benchmarks.evidence import read_evidence
 from benchmarks.robustness.distortions import CLEAN, CONDITIONS
 from benchmarks.robustness.page import BEGIN, END, NO_RECORD, markdown, picture_name, shown_names
 from benchmarks.robustness.plot import Robustness
-from benchmarks.robustness.record import measure, read, schema, write
+from benchmarks.robustness.record import brief, measure, read, schema, write
 from benchmarks.robustness.scoring import certain, loss, mean_over_kinds, results
 from edge.errors import DataError
 from edge.labels import EMOTIONS
@@ -91,6 +91,13 @@ def test_what_half_a_face_is_worth_to_a_network_that_is_known(record: Record, pl
     assert under(record, "occlusion-left", place)["lost"]["only_first"] == 2
     assert under(record, "occlusion-right", place)["lost"]["points"] == 0
     assert "lost" not in under(record, "none", place)
+
+
+def test_long_figures_of_a_condition_have_six_digits_and_shares_all_of_theirs() -> None:
+    found = {"none": {"accuracy": 5 / 6, "per_class": {"angry": {"f1": 2 / 3}}, "confidence": {"count": [1, 10**7]}}}
+    assert brief(found) == {
+        "none": {"accuracy": 5 / 6, "per_class": {"angry": {"f1": 0.666667}}, "confidence": {"count": [1, 10**7]}}
+    }
 
 
 def test_the_record_says_what_ran_on_what(record: Record, folder: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.__main__ import main as benchmarks
 from edge.errors import DataError
 from edge.interpreter import Classifier
 from edge.modelfile import default_model_path, read_model
@@ -27,7 +28,7 @@ from train.datasets import Dataset
 from train.distill import load_teachers, supervision
 from train.mapping import as_colour
 from train.predict import predict_logits, softmax
-from train.quantized import Shipped, is_shipped, load_shipped, record_of
+from train.quantized import Shipped, is_shipped, load_shipped, operators_of, record_of
 from train.recipes import recipe
 from train.weights import load_weights_file
 
@@ -146,9 +147,7 @@ def test_logits_of_other_classes_are_not_taken(faces: Dataset, shipped: Shipped)
         ]
 
 
-def test_resumed_run_keeps_the_record_of_what_it_began_with(
-    described: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_resumed_run_keeps_the_record_of_what_it_began_with(described: Callable[..., Path], tmp_path: Path) -> None:
     kept, moved = described(), tmp_path / "moved.tflite"
     flags = ["--backbone", "efficientnet-lite0", "--size", "32", "--head-epochs", "0", "--limit", "35", "--batch", "35"]
     flags += ["--epochs", "1", "--quiet", "--weights", str(kept)]
@@ -172,7 +171,9 @@ def test_weights_of_a_run_bring_its_record_along(network_run: Path, tmp_path: Pa
     result = _run(*words, "--out", str(tmp_path / "next"))
     assert result.exit_code == 0, result.output
     config = json.loads((tmp_path / "next" / "run.json").read_text())
-    assert config["start"]["name"] == network_run.name
+    assert (config["start"]["name"], config["start"]["recipe"]) == (network_run.name, "float32")
+    log = CliRunner().invoke(benchmarks, ["runs", str(tmp_path / "next" / "run.json")])
+    assert log.exit_code == 0 and "(first weights: voted float32)" in log.output
     assert config["supervision"] == "labels; FER+ votes through its first weights"
 
 
@@ -233,6 +234,32 @@ def test_file_of_other_layers_or_other_answers_is_refused(
     monkeypatch.setattr(quantized, "TO_KERAS", turned)
     with pytest.raises(DataError, match=r"of the two are 0\.[3-9]\d apart; give the run that it was made from"):
         load_shipped(default_model_path(), pictures)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_kernels_of_float_files_are_read_for_pictures_of_minus_one_to_one(half: bool, tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 64)).astype(np.float32)  # small ones stay float32
+    path = tmp_path / "float.tflite"
+    path.write_bytes(packed(float_network(kernel, half), json={"recipe": "float16" if half else "float32"}))
+    (found,) = operators_of(read_model(path))
+    np.testing.assert_allclose(found.kernel, kernel, rtol=1e-3 if half else 1e-6, atol=1e-5 if half else 0)
+    assert np.array_equal(found.kernel, kernel) is not half
+
+
+def float_network(kernel: np.ndarray, half: bool) -> bytes:
+    """A TFLite network of one convolution of pixels in −1…1; with ``half`` its kernel is widened as it runs."""
+    import tensorflow as tf
+
+    def network(picture: Any) -> Any:
+        values = tf.nn.conv2d((tf.cast(picture, tf.float32) - 128.0) * (1 / 128), kernel, 1, "SAME")
+        return tf.nn.softmax(tf.reduce_mean(values, [1, 2])[:, :7])
+
+    function = tf.function(network, [tf.TensorSpec((1, 32, 32, 3), tf.uint8)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
 
 
 def _run(*arguments: str) -> Result:
