@@ -18,8 +18,8 @@ from edge.errors import DataError
 from edge.resampling import interval_95, resample_pair
 from edge.statistics import BOOTSTRAP_SEED, macro_f1s, paired_difference
 from train.datasets import PROTOCOLS, Dataset
-from train.evaluate import refuse_leaks, tta_gain
-from train.exposure import Exposure, exposure, supervision
+from train.evaluate import refuse_leaks, seen_before, tta_gain
+from train.exposure import Ancestor, Exposure, exposure, supervision
 from train.metrics import summarize
 from train.predictions import Predictions, predictions
 from train.runs import read_config
@@ -34,6 +34,7 @@ def compare_runs(
     tta: str = "none",
     *,
     own: tuple[Dataset | None, Dataset | None] = (None, None),
+    ancestors: tuple[Sequence[Ancestor], Sequence[Ancestor]] = ((), ()),
     allow_leaks: bool = False,
 ) -> dict[str, Any]:
     """Return what the second run does better or worse than the first on the same pictures, ready for JSON.
@@ -46,12 +47,13 @@ def compare_runs(
         part: official name or role.
         tta: ``none``, ``flip`` or ``crops``, for both.
         own: each run's own data set under its own protocol, to count the pictures that it was trained on.
+        ancestors: what each run began with or learned from, where that saw other rows (``train.exposure.ancestors``).
         allow_leaks: compare also on pictures that a run was trained on; the counts are in the result.
 
     Returns:
-        ``runs`` (two: name, backbone, recipe, supervision, ``seen``, ``figures``), ``counts`` (both right, only the
-        first, only the second, both wrong), ``difference_points`` (accuracy of the second minus the first) with
-        ``difference_ci95`` and McNemar's ``p_value``, ``macro_f1_difference_points`` with its interval,
+        ``runs`` (two: name, backbone, recipe, supervision, ``seen``, ``seen_before``, ``figures``), ``counts`` (both
+        right, only the first, only the second, both wrong), ``difference_points`` (accuracy of the second minus the
+        first) with ``difference_ci95`` and McNemar's ``p_value``, ``macro_f1_difference_points`` with its interval,
         ``f1_change_points`` and ``discordant`` (only the first right, only the second) by class, and ``agreement``.
 
     Raises:
@@ -63,6 +65,10 @@ def compare_runs(
     for config, exposed in zip(configs, seen, strict=True):
         if exposed is not None and not allow_leaks:
             refuse_leaks(config, dataset, name, exposed)
+    before = [
+        seen_before(config, dataset, name, theirs, allow_leaks=allow_leaks)
+        for config, theirs in zip(configs, ancestors, strict=True)
+    ]
     first, second = (predictions(run, config, dataset, name, tta) for run, config in zip(runs, configs, strict=True))
     if first.model_sha256 == second.model_sha256:
         raise DataError(f"expected two runs with different models; {runs[0]} and {runs[1]} hold the same; name another")
@@ -86,8 +92,10 @@ def compare_runs(
         "tta": tta,
         "samples": len(labels),
         "runs": [
-            described_run(config, found, exposed) | {"figures": summary}
-            for config, found, exposed, summary in zip(configs, (first, second), seen, figures, strict=True)
+            described_run(config, found, exposed) | {"seen_before": earlier, "figures": summary}
+            for config, found, exposed, earlier, summary in zip(
+                configs, (first, second), seen, before, figures, strict=True
+            )
         ],
         "counts": {
             "both_right": int((right[0] & right[1]).sum()),

@@ -20,7 +20,7 @@ from edge.files import write_atomically
 from edge.statistics import BOOTSTRAP_SEED, paired_difference
 from train.calibration import fit_temperature, softmax, temperature_effect
 from train.datasets import Dataset
-from train.exposure import Exposure, exposure, grey_digests, is_own, supervision
+from train.exposure import Ancestor, Exposure, exposure, grey_digests, is_own, supervision
 from train.mapping import as_colour, map_labels
 from train.metrics import summarize
 from train.plots import plot_confusion, plot_reliability
@@ -39,6 +39,7 @@ def evaluate_run(
     tta: str = "none",
     *,
     own: Dataset | None = None,
+    ancestors: Sequence[Ancestor] = (),
     allow_leaks: bool = False,
 ) -> dict[str, Any]:
     """Return the figures of ``run`` on one part of a data set, mapped by class name; its predictions are kept.
@@ -50,6 +51,7 @@ def evaluate_run(
         tta: ``none``, ``flip`` or ``crops``; the single view's figures are always there.
         own: the run's own data set under its own protocol (``train.exposure.own_dataset``); where ``dataset`` is that,
             it need not be given. Without it neither leaks nor calibration are known, and the result says so.
+        ancestors: what the run began with or learned from, where that saw other rows (``train.exposure.ancestors``).
         allow_leaks: report a part that the run was trained on, marked as such, instead of refusing it.
 
     Raises:
@@ -64,6 +66,7 @@ def evaluate_run(
     seen = exposure(own, dataset.parts[name]) if own is not None else None
     if seen is not None and not allow_leaks:
         refuse_leaks(config, dataset, name, seen)
+    before = seen_before(config, dataset, name, ancestors, allow_leaks=allow_leaks)
     found = predictions(run.path, config, dataset, name, tta, model=run.model, fresh=True)
     names = config["labels"]
     result = {
@@ -79,6 +82,7 @@ def evaluate_run(
         "cross_data_set": not is_own(config, dataset),
         "classes_without_samples": [label for i, label in enumerate(names) if not (found.labels == i).any()],
         "seen": None if seen is None else dataclasses.asdict(seen),
+        "seen_before": before,
         "tta": tta,
         "stem": stem(config, dataset, name, tta),
         "single_view": summarize(found.labels, found.single_view, names),
@@ -106,6 +110,41 @@ def refuse_leaks(config: Mapping[str, Any], dataset: Dataset, part: str, seen: E
             f"({dataset.protocol}) were among its training pictures; fit a run under {dataset.protocol}, or add "
             "--allow-leaks for a figure that is marked as leaking"
         )
+
+
+def seen_before(
+    config: Mapping[str, Any], dataset: Dataset, part: str, ancestors: Sequence[Ancestor], *, allow_leaks: bool = False
+) -> list[dict[str, Any]]:
+    """Return what the networks that a run comes from have seen of a part: name, role, data, and ``seen`` or None.
+
+    Raises:
+        DataError: one was trained on pictures of the part under another protocol than the one reported, and
+            ``allow_leaks`` is not set.
+    """
+    found = []
+    for one in ancestors:
+        seen = exposure(one.own, dataset.parts[part]) if one.own is not None else None
+        held_out = (  # by the protocol that it was trained under: repeats are reported, not refused
+            one.own is not None
+            and (one.own.name, one.protocol) == (dataset.name, dataset.protocol)
+            and part != one.own.roles.get("train")
+        )
+        if seen is not None and seen.trained and not held_out and not allow_leaks:
+            raise DataError(
+                f"expected a part that nothing before run {config['name']} was trained on; {seen.trained:,} of the "
+                f"{seen.samples:,} pictures of {dataset.name} {part} ({dataset.protocol}) were among the training "
+                f"pictures of its {one.role}, {one.name} ({one.dataset}, {one.protocol}); report another part, or add "
+                "--allow-leaks for a figure that is marked as leaking"
+            )
+        found.append(
+            {
+                "name": one.name,
+                "role": one.role,
+                "trained_on": {"name": one.dataset, "protocol": one.protocol},
+                "seen": None if seen is None else dataclasses.asdict(seen),
+            }
+        )
+    return found
 
 
 def tta_gain(found: Predictions) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 The rows that a run was trained on are made again from its ``run.json`` (data set, protocol, counts) and the data, and
 pictures are compared by their pixels. So a run that was fitted under one protocol of FER2013 is not reported under
-another one whose test part it was trained on.
+another one whose test part it was trained on. The same goes for the networks that a run began with or learned from.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,25 @@ class Exposure:
     samples: int
     trained: int
     selected: int
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A network that a run began with or learned from, and was itself trained on other rows than the run's.
+
+    Attributes:
+        name: its run's.
+        role: ``first weights`` or ``teacher``.
+        dataset: name of the data set that it was trained on.
+        protocol: under which.
+        own: its training and validation rows; None where they are not at hand.
+    """
+
+    name: str
+    role: str
+    dataset: str
+    protocol: str
+    own: Dataset | None
 
 
 def supervision(config: Mapping[str, Any]) -> str:
@@ -85,6 +104,33 @@ def own_dataset(config: Mapping[str, Any], loaded: Dataset) -> Dataset:
                 f"counted them; got {sum((found or {}).values()):,}; give the files that it was trained on"
             )
     return own
+
+
+def ancestors(config: Mapping[str, Any], loaded: Dataset) -> tuple[Ancestor, ...]:
+    """Return the networks that a run comes from and whose rows are not those of the run itself, each once.
+
+    Args:
+        config: the run's ``run.json``.
+        loaded: a data set as loaded, no protocol applied: the rows of the networks that were trained on it are found.
+    """
+    data = config["data"]
+    found = {}
+    for role, record in _recorded(config):
+        theirs = record.get("data")
+        if not theirs or (theirs["name"], theirs["protocol"]) == (data["name"], data["protocol"]):
+            continue
+        own = apply_protocol(loaded, theirs["protocol"]) if is_own(record, loaded) else None
+        found[record["model_sha256"]] = Ancestor(record["name"], role, theirs["name"], theirs["protocol"], own)
+    return tuple(found.values())
+
+
+def _recorded(record: Mapping[str, Any], role: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the records of what a network began with and learned from, and of what those did."""
+    below = [("first weights", record["start"])] if record.get("start") else []
+    below += [("teacher", teacher) for teacher in record.get("teachers", [])]
+    for kind, each in below:
+        yield role or kind, each
+        yield from _recorded(each, role or kind)
 
 
 def exposure(own: Dataset, part: Part) -> Exposure:

@@ -16,7 +16,7 @@ from edge.errors import DataError
 from tests.train.handmade import flat_pictures, write_run
 from train.comparison import change_table, compare_runs, counts_table, macro_f1_interval, protocols_table, side_by_side
 from train.datasets import Dataset, Part, apply_protocol
-from train.exposure import own_dataset
+from train.exposure import Ancestor, own_dataset
 from train.plots import plot_comparison
 
 Make = Callable[..., Path]
@@ -106,7 +106,11 @@ def test_run_that_was_trained_on_the_pictures_is_refused(faces: Dataset, make: M
     reported = dataclasses.replace(seen, protocol="seed")
     with pytest.raises(DataError, match=r"run leaky .* not trained on; 3 of the 14 pictures"):
         compare_runs(runs, reported, "test", own=(None, seen))
-    told = compare_runs(runs, reported, "test", own=(None, seen), allow_leaks=True)
+    first = Ancestor("first", "first weights", seen.name, seen.protocol, seen)
+    with pytest.raises(DataError, match=r"nothing before run clean was trained on; 3 of the 14 pictures"):
+        compare_runs(runs, reported, "test", ancestors=([first], []))
+    told = compare_runs(runs, reported, "test", own=(None, seen), ancestors=([first], []), allow_leaks=True)
+    assert [[each["name"] for each in run["seen_before"]] for run in told["runs"]] == [["first"], []]
     assert told["runs"][1]["seen"] == {"samples": 14, "trained": 3, "selected": 0}
     assert told["runs"][0]["seen"] is None
 

@@ -11,9 +11,18 @@ import click
 
 from edge.errors import DataError
 from edge.files import write_atomically
-from train.commands.evaluate import default_protocol, disclosed, figures_text, find_own, gain_text, under
+from train.commands.evaluate import (
+    before_text,
+    default_protocol,
+    disclosed,
+    figures_text,
+    find_own,
+    gain_text,
+    under,
+)
 from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, load
+from train.exposure import ancestors
 
 SIGNIFICANCE = 0.05
 
@@ -56,7 +65,8 @@ def compare(
         )
     own = (find_own(configs[0], loaded, None), find_own(configs[1], loaded, None))
     reported = under(loaded, protocol or defaults[0], *own)
-    result = compare_runs((run_a, run_b), reported, part, tta, own=own, allow_leaks=allow_leaks)
+    before = (ancestors(configs[0], loaded), ancestors(configs[1], loaded))
+    result = compare_runs((run_a, run_b), reported, part, tta, own=own, ancestors=before, allow_leaks=allow_leaks)
     file = out or run_b / FOLDER / f"{_stem(result)}.json"
     write_atomically(file, json.dumps(result, indent=1) + "\n")
     plot_comparison(result, file.with_suffix(".png"))
@@ -120,6 +130,7 @@ def compared(result: dict[str, Any]) -> list[str]:
                 f"{run['name']}: A LEAK: trained on {seen['trained']:,} of these {seen['samples']:,} pictures; "
                 "this is no test of it"
             )
+        lines += [f"{run['name']}: {before_text(each)}" for each in run["seen_before"]]
     first, second = (run["name"] for run in result["runs"])
     (low, high), (low_f1, high_f1) = result["difference_ci95"], result["macro_f1_difference_ci95"]
     verdict = "significant" if result["p_value"] < SIGNIFICANCE else "not significant"

@@ -11,7 +11,7 @@ import click
 
 from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
-from train.exposure import LABELS, is_own, own_dataset
+from train.exposure import LABELS, ancestors, is_own, own_dataset
 
 DEFAULT_PROTOCOL = "official-dedup"
 
@@ -54,7 +54,8 @@ def evaluate(
     own = find_own(config, loaded, run_data)
     reported = under(loaded, protocol or default_protocol(config, loaded), own)
     reported.part_name(part)
-    result = evaluate_run(load_run(run), reported, part, tta, own=own, allow_leaks=allow_leaks)
+    before = ancestors(config, loaded)
+    result = evaluate_run(load_run(run), reported, part, tta, own=own, ancestors=before, allow_leaks=allow_leaks)
     click.echo(class_table(result.get("with_tta", result["single_view"])))
     for line in described(result):
         click.echo(line)
@@ -97,6 +98,7 @@ def described(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"no samples of {absent}: the macro-F1 is that of the other classes")
     lines += [*result["notes"], *disclosed(result["supervision"])]
     lines.append(seen_text(seen))
+    lines += [before_text(each) for each in result["seen_before"]]
     for label, key in (("single view", "single_view"), (f"TTA {result['tta']}", "with_tta")):
         if key in result:
             lines.append(f"{place}, {label}: {figures_text(result[key])}")
@@ -118,6 +120,16 @@ def seen_text(seen: Mapping[str, int] | None) -> str:
     leak = " – A LEAK, no test of this run" if seen["trained"] > 0 else ""
     text = f"seen in training: {seen['trained']:,} of {seen['samples']:,} pictures{leak}"
     return text + (f"; {seen['selected']:,} among those that picked the checkpoint" if seen["selected"] else "")
+
+
+def before_text(ancestor: Mapping[str, Any]) -> str:
+    """Return in words how many of the reported pictures a network has seen that the run comes from."""
+    data, seen = ancestor["trained_on"], ancestor["seen"]
+    text = f"seen by its {ancestor['role']}, {ancestor['name']} ({data['name']}, {data['protocol']})"
+    if seen is None:
+        return f"{text}: not known, its data is not the one reported on"
+    leak = " – A LEAK, no test of this run" if seen["trained"] else ""
+    return f"{text}: {seen['trained']:,} of {seen['samples']:,} pictures in training{leak}"
 
 
 def figures_text(figures: Mapping[str, Any]) -> str:
