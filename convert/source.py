@@ -36,7 +36,7 @@ class Source:
         augment: Distortions of its training pictures.
         versions: Packages that it was trained with.
         trained_on: Name, protocol and fingerprint of its training data, and of a run what it learned from
-            (``supervision``: labels, or what went beyond them).
+            (``supervision``: labels, or what went beyond them; ``before``: the data of what the run comes from).
     """
 
     model: Any
@@ -86,7 +86,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
         DataError: Nothing there, Keras cannot read it, or its classes are not the labels.
     """
     from train.augment import Augment
-    from train.exposure import supervision
+    from train.exposure import before, supervision
     from train.runs import load_model, load_run
 
     known = _run_config(config)
@@ -124,6 +124,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
             "protocol": str(data.get("protocol", dataset.protocol)),
             "fingerprint": str(data.get("fingerprint", dataset.fingerprint)),
             **({"supervision": supervision(known)} if known else {}),
+            **({"before": earlier} if (earlier := before(known)) else {}),
         },
     )
 

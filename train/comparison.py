@@ -136,7 +136,14 @@ def macro_f1_interval(labels: np.ndarray, first: np.ndarray, second: np.ndarray,
     return 100 * low, 100 * high
 
 
-def side_by_side(runs: Sequence[Path], owns: Sequence[Dataset], part: str, tta: str = "none") -> dict[str, Any]:
+def side_by_side(
+    runs: Sequence[Path],
+    owns: Sequence[Dataset],
+    part: str,
+    tta: str = "none",
+    *,
+    ancestors: Sequence[Sequence[Ancestor]] | None = None,
+) -> dict[str, Any]:
     """Return one row a protocol, each from a run that was fitted under it, ready for JSON.
 
     Args:
@@ -144,10 +151,11 @@ def side_by_side(runs: Sequence[Path], owns: Sequence[Dataset], part: str, tta: 
         owns: each run's own data set under its own protocol.
         part: role or official name that every protocol has.
         tta: ``none``, ``flip`` or ``crops``.
+        ancestors: what each run began with or learned from, where that saw other rows; told, never refused.
 
     Returns:
-        ``rows`` (protocol, part, ``run`` with what it has ``seen``, ``figures``, and ``tta_gain`` with TTA),
-        ``missing`` protocols, and ``differing``: what else than the protocol differs between the runs.
+        ``rows`` (protocol, part, ``run`` with what it has ``seen`` and ``seen_before``, ``figures``, and ``tta_gain``
+        with TTA), ``missing`` protocols, and ``differing``: what else than the protocol differs between the runs.
 
     Raises:
         DataError: two runs of one protocol, or runs on different data.
@@ -164,14 +172,15 @@ def side_by_side(runs: Sequence[Path], owns: Sequence[Dataset], part: str, tta: 
     if len({(own.name, own.fingerprint) for own in owns}) > 1:
         raise DataError("expected runs on the same data; got different fingerprints; name runs of one data set")
     rows: list[dict[str, Any]] = []
-    for run, config, own in zip(runs, configs, owns, strict=True):
+    for run, config, own, theirs in zip(runs, configs, owns, ancestors or [()] * len(runs), strict=True):
         name = own.part_name(part)
         found = predictions(run, config, own, name, tta)
         row = {
             "protocol": own.protocol,
             "part": name,
             "notes": list(own.notes),
-            "run": described_run(config, found, exposure(own, own.parts[name])),
+            "run": described_run(config, found, exposure(own, own.parts[name]))
+            | {"seen_before": seen_before(config, own, name, theirs, allow_leaks=True)},
             "figures": summarize(found.labels, found.probabilities, config["labels"]),
         }
         rows.append(row | ({"tta_gain": tta_gain(found)} if tta != "none" else {}))

@@ -20,7 +20,7 @@ from edge.errors import DataError
 from edge.files import sha256_of
 from edge.modelfile import read_model
 from train.datasets import Dataset
-from train.exposure import LABELS
+from train.exposure import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER
 from train.modes import InMode
 from train.quantized import is_shipped, load_shipped, record_of
 from train.recipes import Recipe
@@ -28,7 +28,6 @@ from train.runs import MODEL_FILE, load_run, read_config
 
 VOTES = "FER+ votes"
 MAJORITY = "FER+ majority labels"
-THROUGH_TEACHER, THROUGH_START = " through a teacher", " through its first weights"
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +128,10 @@ def record_of_run(path: Path, file: Path) -> dict[str, Any]:
         "backbone": config["backbone"],
         "recipe": "float32",
         "model_sha256": sha256_of(file),
-        "data": {key: config["data"][key] for key in ("name", "protocol", "fingerprint")},
+        "data": {key: config["data"][key] for key in (*KEYS, "roles", "counts")},
         "supervision": config.get("supervision", LABELS),
         "teachers": config.get("teachers", []),
+        **({"start": config["start"]} if config.get("start") else {}),
     }
 
 

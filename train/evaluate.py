@@ -52,7 +52,7 @@ def evaluate_run(
         own: the run's own data set under its own protocol (``train.exposure.own_dataset``); where ``dataset`` is that,
             it need not be given. Without it neither leaks nor calibration are known, and the result says so.
         ancestors: what the run began with or learned from, where that saw other rows (``train.exposure.ancestors``).
-        allow_leaks: report a part that the run was trained on, marked as such, instead of refusing it.
+        allow_leaks: report a part that the run, or one of these, was trained on, marked as such, not refused.
 
     Raises:
         DataError: unknown part, classes that the run does not know, or a leak (see :func:`refuse_leaks`).
@@ -115,7 +115,7 @@ def refuse_leaks(config: Mapping[str, Any], dataset: Dataset, part: str, seen: E
 def seen_before(
     config: Mapping[str, Any], dataset: Dataset, part: str, ancestors: Sequence[Ancestor], *, allow_leaks: bool = False
 ) -> list[dict[str, Any]]:
-    """Return what the networks that a run comes from have seen of a part: name, role, data, and ``seen`` or None.
+    """Return what the networks that a run comes from have seen of a part: each in words, its data, ``seen`` or None.
 
     Raises:
         DataError: one was trained on pictures of the part under another protocol than the one reported, and
@@ -133,18 +133,30 @@ def seen_before(
             raise DataError(
                 f"expected a part that nothing before run {config['name']} was trained on; {seen.trained:,} of the "
                 f"{seen.samples:,} pictures of {dataset.name} {part} ({dataset.protocol}) were among the training "
-                f"pictures of its {one.role}, {one.name} ({one.dataset}, {one.protocol}); report another part, or add "
-                "--allow-leaks for a figure that is marked as leaking"
+                f"pictures of {called(one)}; {_way_out(one, dataset, part)}, or add --allow-leaks for a figure that is "
+                "marked as leaking"
             )
         found.append(
             {
-                "name": one.name,
-                "role": one.role,
-                "trained_on": {"name": one.dataset, "protocol": one.protocol},
+                "network": called(one),
+                "trained_on": {"name": one.dataset, "protocol": one.protocol} if one.dataset else None,
                 "seen": None if seen is None else dataclasses.asdict(seen),
             }
         )
     return found
+
+
+def called(one: Ancestor) -> str:
+    """Return a network that a run comes from in words: role, name, and what it was trained on."""
+    name = f", {one.name}" if one.name else ""
+    return f"{one.role}{name}" + (f" ({one.dataset}, {one.protocol})" if one.dataset else "")
+
+
+def _way_out(one: Ancestor, dataset: Dataset, part: str) -> str:
+    known = one.protocol.partition("+")[0] == one.protocol and one.protocol != dataset.protocol
+    if known and one.dataset == dataset.name and one.own is not None and part != one.own.roles.get("train"):
+        return f"give --protocol {one.protocol}, where repeats are counted and reported"
+    return "report another part"
 
 
 def tta_gain(found: Predictions) -> dict[str, Any]:

@@ -8,7 +8,7 @@ another one whose test part it was trained on. The same goes for the networks th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,12 @@ from train.datasets.protocols import picture_digests
 from train.mapping import as_colour
 
 LABELS = "labels"  # ``supervision`` of a run.json: nothing beside the data set's own labels
+THROUGH_TEACHER, THROUGH_START = " through a teacher", " through its first weights"
+THROUGH = (THROUGH_TEACHER, THROUGH_START)
+UNKNOWN = "unknown"
+KEYS = ("name", "protocol", "fingerprint")
+PUBLISHED_TRAIN = "Training"  # FER2013's own name of its training part; its folder edition has other parts
+MODEL_SUFFIXES = (".keras", ".h5")
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,12 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A network that a run began with or learned from, and was itself trained on other rows than the run's.
+    """A network that a run began with or learned from, perhaps through others, and that saw other rows than the run.
 
     Attributes:
-        name: its run's.
-        role: ``first weights`` or ``teacher``.
-        dataset: name of the data set that it was trained on.
+        name: its run's or file's; empty where only its data is on record.
+        role: what it is to the run, with its article: ``its first weights``, ``a teacher of its first weights``.
+        dataset: name of the data set that it was trained on; empty where that is not on record.
         protocol: under which.
         own: its training and validation rows; None where they are not at hand.
     """
@@ -106,31 +112,95 @@ def own_dataset(config: Mapping[str, Any], loaded: Dataset) -> Dataset:
     return own
 
 
-def ancestors(config: Mapping[str, Any], loaded: Dataset) -> tuple[Ancestor, ...]:
-    """Return the networks that a run comes from and whose rows are not those of the run itself, each once.
+def ancestors(config: Mapping[str, Any], loaded: Sequence[Dataset], own: Dataset | None) -> tuple[Ancestor, ...]:
+    """Return the networks that a run comes from and whose rows are not those of the run itself; each data set once.
 
     Args:
         config: the run's ``run.json``.
-        loaded: a data set as loaded, no protocol applied: the rows of the networks that were trained on it are found.
+        loaded: data sets as loaded, no protocol applied: the rows of the networks that were trained on them are found.
+        own: the run's own rows, where they are at hand.
     """
-    data = config["data"]
-    found = {}
+    mine = _key(config["data"])
+    found: dict[Any, Ancestor] = {}
     for role, record in _recorded(config):
-        theirs = record.get("data")
-        if not theirs or (theirs["name"], theirs["protocol"]) == (data["name"], data["protocol"]):
+        data = record["data"]
+        if data is None:
+            found.setdefault((role, record["name"]), Ancestor(record["name"], role, "", "", None))
             continue
-        own = apply_protocol(loaded, theirs["protocol"]) if is_own(record, loaded) else None
-        found[record["model_sha256"]] = Ancestor(record["name"], role, theirs["name"], theirs["protocol"], own)
+        if _key(data) in found:
+            continue
+        rows = next((rows for each in loaded if (rows := _rows(record, each)) is not None), None)
+        if rows is None and own is None and _key(data) == mine:
+            continue  # that the run's own rows are not known is said already
+        if rows is None or own is None or not _same_rows(rows, own):
+            found[_key(data)] = Ancestor(record["name"], role, data["name"], data["protocol"], rows)
     return tuple(found.values())
 
 
-def _recorded(record: Mapping[str, Any], role: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the records of what a network began with and learned from, and of what those did."""
-    below = [("first weights", record["start"])] if record.get("start") else []
-    below += [("teacher", teacher) for teacher in record.get("teachers", [])]
-    for kind, each in below:
-        yield role or kind, each
-        yield from _recorded(each, role or kind)
+def before(config: Mapping[str, Any]) -> str:
+    """Return what the networks were trained on that a run comes from, for the files that it is converted to.
+
+    ``NAME PROTOCOL FINGERPRINT`` of each data set, between semicolons; ``unknown`` for one that is not on record.
+    """
+    keys = [UNKNOWN if record["data"] is None else " ".join(_key(record["data"])) for _, record in _recorded(config)]
+    return "; ".join(dict.fromkeys(keys))
+
+
+def read_before(text: str) -> list[dict[str, str] | None]:
+    """Return the data sets in a text of :func:`before`: name, protocol, fingerprint, or None for an unknown one."""
+    words = [each.split() for each in text.split("; ") if each]
+    return [dict(zip(KEYS, each, strict=True)) if len(each) == len(KEYS) else None for each in words]
+
+
+def _key(data: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(data[key]) for key in KEYS)
+
+
+def _recorded(record: Mapping[str, Any], whose: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield role and record of each network that one comes from, and of those that these come from.
+
+    A record has ``name``, ``data`` (None where not on record) and ``supervision``.
+    """
+    known = [("the first weights", record["start"])] if record.get("start") else []
+    known += [("a teacher", teacher) for teacher in record.get("teachers", [])]
+    for kind, each in known:
+        role = f"{kind} of {whose}" if whose else f"its {kind.split(' ', 1)[1]}"
+        yield role, each
+        yield from _recorded(each, role)
+    for data in record.get("before", []):  # of a file
+        yield f"networks before {whose}", {"name": "", "data": data}
+    weights = str(record.get("weights", ""))
+    if not known and weights.endswith(MODEL_SUFFIXES):
+        yield "its first weights", {"name": weights, "data": None}
+    elif not known and not record.get("before") and whose and any(words in supervision(record) for words in THROUGH):
+        yield f"networks before {whose}", {"name": "", "data": None}
+
+
+def _rows(record: Mapping[str, Any], loaded: Dataset) -> Dataset | None:
+    """Return the rows of ``loaded`` that a network was trained and selected on; None where it is not its data."""
+    data, protocol = record["data"], record["data"]["protocol"]
+    published = loaded.roles.get("train") == PUBLISHED_TRAIN
+    try:
+        if "counts" in data and is_own(record, loaded):
+            return own_dataset(record, loaded)
+        if loaded.fingerprint == data["fingerprint"] or (published and is_own(record, loaded)):
+            return apply_protocol(loaded, protocol)
+        if published and {data["name"], loaded.name} == set(WITH_VOTES) and not protocol.startswith("seed"):
+            return apply_protocol(loaded, protocol)  # the same pictures in the same parts; FER+ leaves some out
+    except DataError:
+        pass
+    return None
+
+
+def _same_rows(one: Dataset, other: Dataset) -> bool:
+    """Return whether two data sets have the same training and validation pictures."""
+    for role in ("train", "validation"):
+        first, second = (each.parts.get(each.roles.get(role, "")) for each in (one, other))
+        if (first is None) != (second is None):
+            return False
+        if first is not None and second is not None and not np.array_equal(first.images, second.images):
+            return False
+    return True
 
 
 def exposure(own: Dataset, part: Part) -> Exposure:

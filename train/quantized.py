@@ -25,6 +25,7 @@ from edge.interpreter import Classifier, find_runtime
 from edge.modelfile import SHIPPED, ModelFile, read_model
 from edge.preprocess import fit
 from train.applications import leaves
+from train.exposure import KEYS, read_before
 from train.mapping import as_colour
 from train.predict import predict_logits, softmax
 
@@ -124,9 +125,10 @@ def record_of(file: ModelFile) -> dict[str, Any]:
         "backbone": contract.backbone,
         "recipe": contract.recipe,
         "model_sha256": file.sha256,
-        "data": {key: contract.data[key] for key in ("name", "protocol", "fingerprint")},
+        "data": {key: contract.data[key] for key in KEYS},
         "supervision": contract.data["supervision"],
         "teachers": [],
+        "before": read_before(contract.data.get("before", "")),
     }
 
 

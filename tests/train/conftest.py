@@ -71,3 +71,14 @@ def real_fer2013(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     np.savez(folder / "fer2013.csv.npz", **arrays, stamp=np.array(f"{stat.st_size}:{stat.st_mtime_ns}"))
     (folder / "all.npz").unlink()
     return folder
+
+
+@pytest.fixture
+def flat_fer2013(tmp_path: Path) -> Path:
+    """A FER2013 file of flat pictures; some PrivateTest faces are also in Training."""
+    rows = [(0 if level < 128 else 3, level, "Training") for level in range(30, 250, 4)]
+    rows += [(0 if level < 128 else 3, level, "PublicTest") for level in range(31, 250, 20)]
+    rows += [(0 if level < 128 else 3, level, "PrivateTest") for level in range(30, 250, 15)]
+    return write_csv(
+        tmp_path / "fer2013.csv", [(label, " ".join([str(level)] * 2304), usage) for label, level, usage in rows]
+    )

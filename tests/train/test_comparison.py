@@ -106,11 +106,14 @@ def test_run_that_was_trained_on_the_pictures_is_refused(faces: Dataset, make: M
     reported = dataclasses.replace(seen, protocol="seed")
     with pytest.raises(DataError, match=r"run leaky .* not trained on; 3 of the 14 pictures"):
         compare_runs(runs, reported, "test", own=(None, seen))
-    first = Ancestor("first", "first weights", seen.name, seen.protocol, seen)
+    first = Ancestor("first", "its first weights", seen.name, seen.protocol, seen)
     with pytest.raises(DataError, match=r"nothing before run clean was trained on; 3 of the 14 pictures"):
         compare_runs(runs, reported, "test", ancestors=([first], []))
     told = compare_runs(runs, reported, "test", own=(None, seen), ancestors=([first], []), allow_leaks=True)
-    assert [[each["name"] for each in run["seen_before"]] for run in told["runs"]] == [["first"], []]
+    assert [[each["network"] for each in run["seen_before"]] for run in told["runs"]] == [
+        ["its first weights, first (synthetic, official)"],
+        [],
+    ]
     assert told["runs"][1]["seen"] == {"samples": 14, "trained": 3, "selected": 0}
     assert told["runs"][0]["seen"] is None
 

@@ -15,14 +15,13 @@ from click.testing import CliRunner, Result
 
 from edge.errors import DataError
 from edge.labels import EMOTIONS
-from tests.train.conftest import write_csv
 from tests.train.handmade import flat_pictures, write_run
 from train.__main__ import main
 from train.calibration import fit_temperature
 from train.datasets import Dataset, Part, apply_protocol, load
 from train.datasets.synthetic import CROP
 from train.evaluate import evaluate_run, keep_evaluation, tta_gain
-from train.exposure import Ancestor, ancestors, exposure, is_own, own_dataset
+from train.exposure import exposure, is_own, own_dataset
 from train.plots import plot_confusion, plot_history, plot_reliability
 from train.predict import predict_views
 from train.predictions import Predictions, predictions, stem
@@ -113,58 +112,6 @@ def test_another_protocols_part_that_the_run_was_trained_on_is_refused(make: Mak
     assert told["stem"] == "synthetic-test-seed"
     clean = dataclasses.replace(_dataset(), protocol="seed")
     assert evaluate_run(run, clean, "validation", own=own)["seen"]["trained"] == 0
-
-
-def _record(dataset: Dataset, name: str, protocol: str, **more: Any) -> dict[str, Any]:
-    """Return what a run.json says about a network that was trained on ``dataset``."""
-    data = {"name": dataset.name, "protocol": protocol, "fingerprint": dataset.fingerprint}
-    return {"name": name, "model_sha256": name, "data": data, "supervision": "labels", "teachers": [], **more}
-
-
-def test_networks_that_a_run_comes_from_are_those_that_saw_other_rows(make: Make) -> None:
-    faces = _dataset()
-    other = dataclasses.replace(faces, name="folder", fingerprint="e" * 64)
-    run = make(other)
-    assert ancestors(run.config, faces) == ()
-    grown = _record(faces, "grown", "official", teachers=[_record(faces, "old", "official")])
-    config = run.config | {
-        "start": grown,
-        "teachers": [_record(other, "peer", "official"), _record(faces, "far", "official"), grown],
-    }
-    found = ancestors(config, dataclasses.replace(faces, protocol="none"))
-    roles = {one.name: one.role for one in found}
-    assert sorted(roles) == ["far", "grown", "old"]  # peer saw the run's own rows; grown is there once
-    assert roles["far"] == "teacher"
-    assert all(one.own is not None and one.own.protocol == "official" for one in found)
-    (unknown, *_) = ancestors(config, dataclasses.replace(faces, name="rafdb", fingerprint="d" * 64))
-    assert (unknown.dataset, unknown.protocol, unknown.own) == ("synthetic", "official", None)
-
-
-def test_part_that_the_first_weights_were_trained_on_is_refused(make: Make) -> None:
-    faces = _dataset(train=[(30, ANGRY), (2, HAPPY)])
-    run = make(dataclasses.replace(faces, name="folder", fingerprint="e" * 64))
-    first = (Ancestor("first", "first weights", "synthetic", "official", faces),)
-    with pytest.raises(
-        DataError,
-        match=r"expected a part that nothing before run hand was trained on; 2 of the 2 pictures of synthetic",
-    ):
-        evaluate_run(run, faces, "train", ancestors=first)
-    assert evaluate_run(run, faces, "train")["seen_before"] == []
-    told = evaluate_run(run, faces, "train", ancestors=first, allow_leaks=True)
-    assert told["seen_before"] == [
-        {
-            "name": "first",
-            "role": "first weights",
-            "trained_on": {"name": "synthetic", "protocol": "official"},
-            "seen": {"samples": 2, "trained": 2, "selected": 0},
-        }
-    ]
-    repeats = evaluate_run(run, faces, "test", ancestors=first)  # its own protocol's test part: told
-    assert repeats["seen_before"][0]["seen"]["trained"] == 5
-    with pytest.raises(DataError, match=r"5 of the 10 pictures of synthetic test \(seed\) were among the training"):
-        evaluate_run(run, dataclasses.replace(faces, protocol="seed"), "test", ancestors=first)
-    unknown = dataclasses.replace(first[0], own=None)
-    assert evaluate_run(run, faces, "train", ancestors=[unknown])["seen_before"][0]["seen"] is None
 
 
 def test_rgb_copy_of_a_grey_training_picture_is_the_same_picture() -> None:
@@ -312,20 +259,9 @@ def _run(*arguments: str | Path) -> Result:
 
 
 @pytest.fixture
-def fer2013_csv(tmp_path: Path) -> Path:
-    """A FER2013 file of flat pictures; its first PrivateTest face is also in Training."""
-    rows = [(0 if level < 128 else 3, level, "Training") for level in range(30, 250, 4)]
-    rows += [(0 if level < 128 else 3, level, "PublicTest") for level in range(31, 250, 20)]
-    rows += [(0 if level < 128 else 3, level, "PrivateTest") for level in range(30, 250, 15)]
-    return write_csv(
-        tmp_path / "fer2013.csv", [(label, " ".join([str(level)] * 2304), usage) for label, level, usage in rows]
-    )
-
-
-@pytest.fixture
-def fer2013_runs(tmp_path: Path, fer2013_csv: Path) -> dict[str, Path]:
+def fer2013_runs(tmp_path: Path, flat_fer2013: Path) -> dict[str, Path]:
     """One run for each protocol, on the flat pictures."""
-    loaded = load("fer2013", fer2013_csv, progress=False)
+    loaded = load("fer2013", flat_fer2013, progress=False)
     return {
         protocol: write_run(tmp_path, apply_protocol(loaded, protocol), protocol, threshold, labels=EMOTIONS)
         for protocol, threshold in (("official", 100), ("official-dedup", 128), ("seed", 150))
@@ -333,26 +269,26 @@ def fer2013_runs(tmp_path: Path, fer2013_csv: Path) -> dict[str, Path]:
 
 
 def test_evaluate_command_takes_the_runs_own_protocol_and_discloses(
-    fer2013_csv: Path, fer2013_runs: dict[str, Path]
+    flat_fer2013: Path, fer2013_runs: dict[str, Path]
 ) -> None:
     run = fer2013_runs["official"]
     config = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(config | {"supervision": "FER+ votes"}))
-    told = _run("evaluate", run, "--dataset", "fer2013", "--data", fer2013_csv, "--tta", "flip")
+    told = _run("evaluate", run, "--dataset", "fer2013", "--data", flat_fer2013, "--tta", "flip")
     assert told.exit_code == 0, told.output
     assert "fer2013 PrivateTest (official), single view: accuracy" in told.output
     assert "points over the single view (paired 95 %" in told.output
     assert "seen in training: 4 of 15 pictures – A LEAK" in told.output
     assert "calibration: temperature" in told.output
     assert "extra supervision: this run was trained with FER+ votes" in told.output
-    refused = _run("evaluate", run, "--dataset", "fer2013", "--data", fer2013_csv, "--protocol", "official-dedup")
+    refused = _run("evaluate", run, "--dataset", "fer2013", "--data", flat_fer2013, "--protocol", "official-dedup")
     assert refused.exit_code == 1
     assert "4 of the 15 pictures of fer2013 PrivateTest (official-dedup) were among its training" in refused.output
     assert refused.output.count("\n") == 1
 
 
 def test_evaluate_command_across_data_sets_says_so(
-    tmp_path: Path, fer2013_csv: Path, fer2013_runs: dict[str, Path]
+    tmp_path: Path, flat_fer2013: Path, fer2013_runs: dict[str, Path]
 ) -> None:
     for part in ("train", "test"):
         for name, levels in (("angry", (20, 40, 60)), ("happy", (200, 220, 110))):
@@ -368,40 +304,18 @@ def test_evaluate_command_across_data_sets_says_so(
     assert "no samples of disgust, fear, sad, surprise, neutral" in told.output
     assert "accuracy 0.8333" in told.output  # the happy face of level 110 is taken for angry
     assert "seen in training: not known" in told.output
-    known = _run("evaluate", run, *data, "--run-data", fer2013_csv)
+    known = _run("evaluate", run, *data, "--run-data", flat_fer2013)
     assert known.exit_code == 0, known.output
     assert "seen in training: 0 of 6 pictures" in known.output
     assert "fitted on fer2013 PublicTest (official-dedup)" in known.output
-    wrong = _run("evaluate", run, *data, "--run-data", fer2013_csv.parent / "nowhere.csv")
+    wrong = _run("evaluate", run, *data, "--run-data", flat_fer2013.parent / "nowhere.csv")
     assert (wrong.exit_code, wrong.output.count("\n")) == (1, 1)
 
 
-def test_commands_count_what_the_first_weights_have_seen(fer2013_csv: Path, fer2013_runs: dict[str, Path]) -> None:
-    run = fer2013_runs["official-dedup"]
-    config = json.loads((run / "run.json").read_text())
-    faces = config["data"] | {"name": "folder", "fingerprint": "e" * 64}
-    first = {"name": "older", "model_sha256": "a" * 64, "data": config["data"] | {"protocol": "official"}}
-    start = first | {"supervision": "labels", "teachers": []}
-    (run / "run.json").write_text(json.dumps(config | {"data": faces, "start": start}))
-    data = ("--dataset", "fer2013", "--data", fer2013_csv)
-    told = _run("evaluate", run, *data, "--protocol", "official")
-    assert told.exit_code == 0, told.output
-    assert "seen by its first weights, older (fer2013, official): 4 of 15 pictures in training – A LEAK" in told.output
-    refused = _run("evaluate", run, *data)  # official-dedup by default: the same test part, other training rows
-    assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
-    assert "4 of the 15 pictures of fer2013 PrivateTest (official-dedup) were among the training" in refused.output
-    against = ("compare", run, fer2013_runs["official"], *data)
-    leak = _run(*against, "--protocol", "official-dedup", "--allow-leaks")
-    assert leak.exit_code == 0, leak.output
-    assert "official-dedup: seen by its first weights, older (fer2013, official): 4 of 15" in leak.output
-    refused = _run(*against, "--protocol", "official", "--part", "Training")
-    assert (refused.exit_code, "its first weights, older (fer2013, official)" in refused.output) == (1, True)
-
-
 def test_compare_command_prints_both_tables_and_keeps_its_result(
-    fer2013_csv: Path, fer2013_runs: dict[str, Path]
+    flat_fer2013: Path, fer2013_runs: dict[str, Path]
 ) -> None:
-    data = ("--dataset", "fer2013", "--data", fer2013_csv)
+    data = ("--dataset", "fer2013", "--data", flat_fer2013)
     asked = _run("compare", fer2013_runs["official"], fer2013_runs["official-dedup"], *data)
     assert (asked.exit_code, "say by --protocol under which" in asked.output) == (1, True)
     leak = _run("compare", fer2013_runs["official"], fer2013_runs["official-dedup"], *data, "--protocol", "seed")
@@ -416,8 +330,8 @@ def test_compare_command_prints_both_tables_and_keeps_its_result(
     assert kept.with_suffix(".png").is_file()
 
 
-def test_protocols_command_sets_three_runs_side_by_side(fer2013_csv: Path, fer2013_runs: dict[str, Path]) -> None:
-    told = _run("protocols", *fer2013_runs.values(), "--data", fer2013_csv)
+def test_protocols_command_sets_three_runs_side_by_side(flat_fer2013: Path, fer2013_runs: dict[str, Path]) -> None:
+    told = _run("protocols", *fer2013_runs.values(), "--data", flat_fer2013)
     assert told.exit_code == 0, told.output
     lines = [line for line in told.output.splitlines() if line.startswith("| ")]
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| official", "| official-dedup", "| seed"]
@@ -425,5 +339,5 @@ def test_protocols_command_sets_three_runs_side_by_side(fer2013_csv: Path, fer20
     assert "| official-dedup | official-dedup | PrivateTest | 15 | 0 |" in told.output
     assert "rows are not paired" in told.output
     assert (fer2013_runs["official"] / "evaluations" / "protocols-fer2013-test.json").is_file()
-    twice = _run("protocols", fer2013_runs["seed"], fer2013_runs["seed"], "--data", fer2013_csv)
+    twice = _run("protocols", fer2013_runs["seed"], fer2013_runs["seed"], "--data", flat_fer2013)
     assert (twice.exit_code, "expected one run for each protocol" in twice.output) == (1, True)

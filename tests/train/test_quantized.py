@@ -165,9 +165,11 @@ def test_resumed_run_keeps_the_record_of_what_it_began_with(described: Callable[
     assert result.exit_code == 1 and "expected the first weights of the run in" in result.output
 
 
-def test_weights_of_a_run_bring_its_record_along(network_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", [True, False])
+def test_weights_or_network_of_a_run_bring_its_record_along(network_run: Path, tmp_path: Path, weights: bool) -> None:
     words = ["fit", "synthetic", "--size", "32", "--head-epochs", "0", "--epochs", "1", "--limit", "35", "--quiet"]
-    words += ["--backbone", str(network_run / "model.keras"), "--weights", str(network_run / "model.keras")]
+    words += ["--backbone", str(network_run / "model.keras")]
+    words += ["--weights", str(network_run / "model.keras")] if weights else []
     result = _run(*words, "--out", str(tmp_path / "next"))
     assert result.exit_code == 0, result.output
     config = json.loads((tmp_path / "next" / "run.json").read_text())

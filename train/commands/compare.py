@@ -22,7 +22,7 @@ from train.commands.evaluate import (
 )
 from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, load
-from train.exposure import ancestors
+from train.exposure import ancestors, own_dataset
 
 SIGNIFICANCE = 0.05
 
@@ -35,7 +35,9 @@ SIGNIFICANCE = 0.05
 @click.option("--part", default="test", show_default=True, help="Official part name or role (validation, test).")
 @click.option("--protocol", type=click.Choice(PROTOCOLS), help="Default: the runs' own.")
 @tta_option
-@click.option("--allow-leaks", is_flag=True, help="Compare also where a run was trained on the pictures.")
+@click.option(
+    "--allow-leaks", is_flag=True, help="Compare also where a run, or what it comes from, was trained on them."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to write; default: in RUN_B's evaluations.")
 def compare(
     run_a: Path,
@@ -63,9 +65,9 @@ def compare(
             f"expected runs under one protocol; {run_a} and {run_b} were trained under {' and '.join(defaults)}; "
             "say by --protocol under which to compare them"
         )
-    own = (find_own(configs[0], loaded, None), find_own(configs[1], loaded, None))
+    own = (find_own(configs[0], [loaded]), find_own(configs[1], [loaded]))
     reported = under(loaded, protocol or defaults[0], *own)
-    before = (ancestors(configs[0], loaded), ancestors(configs[1], loaded))
+    before = (ancestors(configs[0], [loaded], own[0]), ancestors(configs[1], [loaded], own[1]))
     result = compare_runs((run_a, run_b), reported, part, tta, own=own, ancestors=before, allow_leaks=allow_leaks)
     file = out or run_b / FOLDER / f"{_stem(result)}.json"
     write_atomically(file, json.dumps(result, indent=1) + "\n")
@@ -88,7 +90,6 @@ def protocols(runs: tuple[Path, ...], data: Path | None, part: str, tta: str, ou
     """Set a data set's protocols side by side: one run for each, fitted under it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from train.comparison import protocols_table, side_by_side
-    from train.exposure import own_dataset
     from train.predictions import FOLDER
     from train.runs import read_config
 
@@ -97,7 +98,9 @@ def protocols(runs: tuple[Path, ...], data: Path | None, part: str, tta: str, ou
     if len(names) > 1:
         raise DataError(f"expected runs on one data set; got {', '.join(names)}; name runs of one of them")
     loaded = load(names[0], data)
-    table = side_by_side(runs, [own_dataset(config, loaded) for config in configs], part, tta)
+    owns = [own_dataset(config, loaded) for config in configs]
+    before = [ancestors(config, [loaded], own) for config, own in zip(configs, owns, strict=True)]
+    table = side_by_side(runs, owns, part, tta, ancestors=before)
     tail = "" if tta == "none" else f"-{tta}"
     file = out or runs[0] / FOLDER / f"protocols-{names[0]}-{part}{tail}.json"
     write_atomically(file, json.dumps(table, indent=1) + "\n")
@@ -109,6 +112,8 @@ def protocols(runs: tuple[Path, ...], data: Path | None, part: str, tta: str, ou
             click.echo(f"{row['protocol']}: TTA {tta}: {gain_text(row['tta_gain'])}")
         for line in disclosed(row["run"]["supervision"]):
             click.echo(f"{row['run']['name']}: {line}")
+        for each in row["run"]["seen_before"]:
+            click.echo(f"{row['run']['name']}: {before_text(each)}")
     for line in cautions(table):
         click.echo(line)
     click.echo(f"kept as {file}")

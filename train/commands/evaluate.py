@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,11 @@ DEFAULT_PROTOCOL = "official-dedup"
     type=click.Path(path_type=Path),
     help="Where the run's own data lies, for another --dataset: to find leaks and to fit the temperature.",
 )
-@click.option("--allow-leaks", is_flag=True, help="Report pictures that the run was trained on, marked as such.")
+@click.option(
+    "--allow-leaks",
+    is_flag=True,
+    help="Report pictures that the run, or what it comes from, was trained on, marked as such.",
+)
 def evaluate(
     run: Path,
     dataset: str,
@@ -51,10 +55,11 @@ def evaluate(
 
     config = read_config(run)
     loaded = load(dataset, data)
-    own = find_own(config, loaded, run_data)
+    data_sets = at_hand(config, loaded, run_data)
+    own = find_own(config, data_sets)
     reported = under(loaded, protocol or default_protocol(config, loaded), own)
     reported.part_name(part)
-    before = ancestors(config, loaded)
+    before = ancestors(config, data_sets, own)
     result = evaluate_run(load_run(run), reported, part, tta, own=own, ancestors=before, allow_leaks=allow_leaks)
     click.echo(class_table(result.get("with_tta", result["single_view"])))
     for line in described(result):
@@ -62,15 +67,22 @@ def evaluate(
     click.echo(f"kept as {keep_evaluation(run, result, config['labels'])}")
 
 
-def find_own(config: Mapping[str, Any], loaded: Dataset, run_data: Path | None) -> Dataset | None:
-    """Return the rows that a run was trained on, from the data set at hand or from ``run_data``; None without both.
+def find_own(config: Mapping[str, Any], loaded: Sequence[Dataset]) -> Dataset | None:
+    """Return the rows that a run was trained on, from the data sets at hand; None where none is its own."""
+    return next((own_dataset(config, each) for each in loaded if is_own(config, each)), None)
+
+
+def at_hand(config: Mapping[str, Any], loaded: Dataset, run_data: Path | None) -> list[Dataset]:
+    """Return the data set that is reported on and, where ``run_data`` is given and needed, the run's own.
 
     Raises:
         DataError: ``run_data`` is not the run's data.
     """
-    if is_own(config, loaded):
-        return own_dataset(config, loaded)
-    return own_dataset(config, load(config["data"]["name"], run_data)) if run_data is not None else None
+    if run_data is None or is_own(config, loaded):
+        return [loaded]
+    theirs = load(config["data"]["name"], run_data)
+    own_dataset(config, theirs)  # refused if another
+    return [loaded, theirs]
 
 
 def under(loaded: Dataset, protocol: str, *owns: Dataset | None) -> Dataset:
@@ -124,12 +136,12 @@ def seen_text(seen: Mapping[str, int] | None) -> str:
 
 def before_text(ancestor: Mapping[str, Any]) -> str:
     """Return in words how many of the reported pictures a network has seen that the run comes from."""
-    data, seen = ancestor["trained_on"], ancestor["seen"]
-    text = f"seen by its {ancestor['role']}, {ancestor['name']} ({data['name']}, {data['protocol']})"
+    seen = ancestor["seen"]
+    if ancestor["trained_on"] is None:
+        return f"seen by {ancestor['network']}: not known, there is no record of what it was trained on"
     if seen is None:
-        return f"{text}: not known, its data is not the one reported on"
-    leak = " – A LEAK, no test of this run" if seen["trained"] else ""
-    return f"{text}: {seen['trained']:,} of {seen['samples']:,} pictures in training{leak}"
+        return f"seen by {ancestor['network']}: not known, its data is not at hand"
+    return seen_text(seen).replace("in training", f"by {ancestor['network']}", 1)
 
 
 def figures_text(figures: Mapping[str, Any]) -> str:

@@ -407,8 +407,11 @@ def _start(config: FitConfig, dataset: Dataset, fresh: bool) -> dict[str, Any] |
     if config.weights is not None and is_shipped(config.weights):
         if fresh or Path(config.weights).exists() or not Path(config.weights).suffix:
             record = record_of(read_model(config.weights))
-    elif config.weights is not None and (Path(config.weights).parent / CONFIG_FILE).is_file():
-        record = record_of_run(Path(config.weights).parent, Path(config.weights))
+    else:  # a run's model as first weights, or as the backbone itself
+        own_network = config.backbone if (config.backbone or "").endswith(".keras") else None
+        for first in (config.weights, own_network):
+            if record is None and first is not None and (Path(first).parent / CONFIG_FILE).is_file():
+                record = record_of_run(Path(first).parent, Path(first))
     if not fresh:
         if kept and record and kept["model_sha256"] != record["model_sha256"]:
             raise DataError(
