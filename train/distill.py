@@ -20,7 +20,7 @@ from edge.errors import DataError
 from edge.files import sha256_of
 from edge.modelfile import read_model
 from train.datasets import Dataset
-from train.exposure import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER
+from train.exposure import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER, unrecorded
 from train.modes import InMode
 from train.quantized import is_shipped, load_shipped, record_of
 from train.recipes import Recipe
@@ -132,6 +132,7 @@ def record_of_run(path: Path, file: Path) -> dict[str, Any]:
         "supervision": config.get("supervision", LABELS),
         "teachers": config.get("teachers", []),
         **({"start": config["start"]} if config.get("start") else {}),
+        **({"unrecorded": unknown} if (unknown := unrecorded(config)) else {}),
     }
 
 

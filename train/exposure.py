@@ -113,7 +113,7 @@ def own_dataset(config: Mapping[str, Any], loaded: Dataset) -> Dataset:
 
 
 def ancestors(config: Mapping[str, Any], loaded: Sequence[Dataset], own: Dataset | None) -> tuple[Ancestor, ...]:
-    """Return the networks that a run comes from and whose rows are not those of the run itself; each data set once.
+    """Return the networks that a run comes from and whose rows are not those of the run itself; the same rows once.
 
     Args:
         config: the run's ``run.json``.
@@ -121,20 +121,25 @@ def ancestors(config: Mapping[str, Any], loaded: Sequence[Dataset], own: Dataset
         own: the run's own rows, where they are at hand.
     """
     mine = _key(config["data"])
-    found: dict[Any, Ancestor] = {}
+    found: list[Ancestor] = []
+    met = set()
     for role, record in _recorded(config):
         data = record["data"]
+        network = record.get("model_sha256") or (role, record["name"], data and _key(data))
+        if network in met:
+            continue
+        met.add(network)
         if data is None:
-            found.setdefault((role, record["name"]), Ancestor(record["name"], role, "", "", None))
+            found.append(Ancestor(record["name"], role, "", "", None))
             continue
-        if _key(data) in found:
-            continue
-        rows = next((rows for each in loaded if (rows := _rows(record, each)) is not None), None)
+        rows = _find_rows(record, loaded)
         if rows is None and own is None and _key(data) == mine:
             continue  # that the run's own rows are not known is said already
-        if rows is None or own is None or not _same_rows(rows, own):
-            found[_key(data)] = Ancestor(record["name"], role, data["name"], data["protocol"], rows)
-    return tuple(found.values())
+        seen = (own, *(each.own for each in found))
+        if rows is not None and any(one is not None and _same_rows(rows, one) for one in seen):
+            continue
+        found.append(Ancestor(record["name"], role, data["name"], data["protocol"], rows))
+    return tuple(found)
 
 
 def before(config: Mapping[str, Any]) -> str:
@@ -159,7 +164,7 @@ def _key(data: Mapping[str, Any]) -> tuple[str, ...]:
 def _recorded(record: Mapping[str, Any], whose: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield role and record of each network that one comes from, and of those that these come from.
 
-    A record has ``name``, ``data`` (None where not on record) and ``supervision``.
+    A record has ``name``, ``data`` (None where not on record) and, but for what a file tells, ``supervision``.
     """
     known = [("the first weights", record["start"])] if record.get("start") else []
     known += [("a teacher", teacher) for teacher in record.get("teachers", [])]
@@ -169,24 +174,48 @@ def _recorded(record: Mapping[str, Any], whose: str = "") -> Iterator[tuple[str,
         yield from _recorded(each, role)
     for data in record.get("before", []):  # of a file
         yield f"networks before {whose}", {"name": "", "data": data}
-    weights = str(record.get("weights", ""))
-    if not known and weights.endswith(MODEL_SUFFIXES):
-        yield "its first weights", {"name": weights, "data": None}
+    unknown = unrecorded(record)
+    if unknown is not None:
+        yield f"the first weights of {whose}" if whose else "its first weights", {"name": unknown, "data": None}
     elif not known and not record.get("before") and whose and any(words in supervision(record) for words in THROUGH):
         yield f"networks before {whose}", {"name": "", "data": None}
 
 
-def _rows(record: Mapping[str, Any], loaded: Dataset) -> Dataset | None:
-    """Return the rows of ``loaded`` that a network was trained and selected on; None where it is not its data."""
+def unrecorded(config: Mapping[str, Any]) -> str | None:
+    """Return the file that a run began with, where nothing says what its network was trained on; None without one."""
+    if config.get("start"):
+        return None
+    recipe = config.get("recipe")
+    network = recipe.get("backbone") if isinstance(recipe, Mapping) else None  # the record of a network has its name
+    names = (config.get("unrecorded"), config.get("weights"), network)
+    return next((str(name) for name in names if str(name).endswith(MODEL_SUFFIXES)), None)
+
+
+def _find_rows(record: Mapping[str, Any], loaded: Sequence[Dataset]) -> Dataset | None:
+    found = [_rows(record, each, exact) for exact in (True, False) for each in loaded]
+    return next((rows for rows in found if rows is not None), None)
+
+
+def _rows(record: Mapping[str, Any], loaded: Dataset, exact: bool) -> Dataset | None:
+    """Return the rows of ``loaded`` that a network was trained and selected on; None where it is not its data.
+
+    Args:
+        record: of the network.
+        loaded: no protocol applied.
+        exact: the network's own data set; else FER+ for FER2013 and the reverse, which have the same pictures in the
+            same parts (FER+ leaves some out).
+    """
     data, protocol = record["data"], record["data"]["protocol"]
-    published = loaded.roles.get("train") == PUBLISHED_TRAIN
+    published = loaded.roles.get("train") == PUBLISHED_TRAIN and loaded.name in WITH_VOTES
+    voted = "supervision" not in record and loaded.name == data["name"]  # from a file: votes may be in the fingerprint
     try:
+        if not exact:
+            other = published and data["name"] in WITH_VOTES and data["name"] != loaded.name
+            return apply_protocol(loaded, protocol) if other and not protocol.startswith("seed") else None
         if "counts" in data and is_own(record, loaded):
             return own_dataset(record, loaded)
-        if loaded.fingerprint == data["fingerprint"] or (published and is_own(record, loaded)):
+        if loaded.fingerprint == data["fingerprint"] or (published and (voted or is_own(record, loaded))):
             return apply_protocol(loaded, protocol)
-        if published and {data["name"], loaded.name} == set(WITH_VOTES) and not protocol.startswith("seed"):
-            return apply_protocol(loaded, protocol)  # the same pictures in the same parts; FER+ leaves some out
     except DataError:
         pass
     return None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -107,6 +108,9 @@ def test_ancestor_of_the_same_name_and_other_rows_counts(make: Callable[..., Run
     (found,) = ancestors(reverse.config, [whole], whole)
     assert (found.name, found.own and len(found.own.parts["train"])) == ("limited", 8)
     assert ancestors(make(few, "same", start=_record(limited)).config, [whole], few)[0].name == "whole"
+    both = make(OTHERS, "both", start=_record(make(few, "little")), teachers=[_record(make(whole, "much"))])
+    sizes = [len(one.own.parts["train"]) for one in ancestors(both.config, [whole], OTHERS) if one.own is not None]
+    assert sizes == [8, 20]
 
 
 def test_rows_of_a_vote_trained_file_are_those_of_the_published_parts(make: Callable[..., Run]) -> None:
@@ -128,6 +132,15 @@ def test_what_is_not_on_record_is_said(make: Callable[..., Run]) -> None:
     (copied,) = ancestors(make(OTHERS, "one", weights="copied.keras").config, [FACES], OTHERS)
     assert (copied.role, copied.name, copied.dataset, copied.own) == ("its first weights", "copied.keras", "", None)
     assert ancestors(make(OTHERS, "two", weights="weights.npz").config, [FACES], OTHERS) == ()
+    taught = make(OTHERS, "taught", weights="copied.keras", teachers=[_record(make(FACES, "teacher"))])
+    roles = [(one.role, one.name) for one in ancestors(taught.config, [FACES], OTHERS)]
+    assert roles == [("its teacher", "teacher"), ("its first weights", "copied.keras")]
+    network = make(OTHERS, "network", recipe={"name": "by hand", "backbone": "own.keras"})
+    second = make(OTHERS, "second", start=_record(network))
+    assert [one.name for one in ancestors(network.config, [FACES], OTHERS)] == ["own.keras"]
+    found = ancestors(second.config, [OTHERS], OTHERS)
+    assert [(one.role, one.name) for one in found] == [("the first weights of its first weights", "own.keras")]
+    assert before(second.config).endswith("; unknown")
     file = _record(make(FACES, "first")) | {"supervision": THROUGH, "before": []}
     found = ancestors(make(OTHERS, "three", start=file).config, [FACES], OTHERS)
     assert [(one.role, one.dataset) for one in found] == [
@@ -160,6 +173,18 @@ def test_converted_file_tells_what_its_run_comes_from(make: Callable[..., Run]) 
         ("networks before its first weights", "synthetic"),
     ]
     assert found[1].own is not None
+    voted = [{"name": "fer2013", "protocol": "official", "fingerprint": "8" * 64}]  # with votes: another fingerprint
+    faces = _published(_dataset("fer2013", "c" * 64, train=[(1, ANGRY), (30, ANGRY), (2, HAPPY)]))  # 30: a test face
+    found = ancestors(make(OTHERS, "voted", start=file | {"before": voted}).config, [faces], OTHERS)
+    assert [(one.role, one.own is not None) for one in found] == [
+        ("its first weights", True),
+        ("networks before its first weights", True),
+    ]
+    own = make(faces, "own", start=file | {"before": voted}).config  # official: the voted rows are its own
+    assert [one.protocol for one in ancestors(own, [faces], faces)] == ["official-dedup"]
+    assert ancestors(make(OTHERS, "same", start=file | {"before": voted * 2}).config, [], OTHERS)[1:] == (
+        Ancestor("", "networks before its first weights", "fer2013", "official", None),
+    )
 
 
 def test_part_that_the_first_weights_were_trained_on_is_refused(make: Callable[..., Run]) -> None:
@@ -204,7 +229,8 @@ def test_commands_count_what_the_first_weights_have_seen(tmp_path: Path, flat_fe
         )
     )
     config = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(config | {"start": record_of_run(first, first / "model.keras")}))
+    record = record_of_run(first, first / "model.keras")
+    (run / "run.json").write_text(json.dumps(config | {"start": record}))
     data = ("--dataset", "fer2013", "--data", flat_fer2013)
     refused = _run("evaluate", run, *data)
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
@@ -219,10 +245,33 @@ def test_commands_count_what_the_first_weights_have_seen(tmp_path: Path, flat_fe
     leak = _run("compare", run, other, *data, "--protocol", "official-dedup", "--allow-leaks")
     assert leak.exit_code == 0, leak.output
     assert f"begun: {seen}" in leak.output
-    refused = _run("compare", run, other, *data, "--protocol", "official", "--part", "Training")
-    assert (refused.exit_code, "were among" in refused.output) == (1, True)
+    for role in ("start", "teachers"):
+        came = {"start": record} if role == "start" else {"teachers": [record]}
+        (run / "run.json").write_text(json.dumps(config | came))
+        refused = _run("compare", run, run, *data)
+        assert refused.exit_code == 1
+        its = "its first weights" if role == "start" else "its teacher"
+        assert "expected a part that nothing before run begun was trained on; 4 of the 15 pictures of" in refused.output
+        assert f"among the training pictures of {its}, first (fer2013, official)" in refused.output
     table = _run("protocols", run, other, "--data", flat_fer2013)
-    assert (table.exit_code, f"begun: {seen}" in table.output) == (0, True), table.output
+    assert (table.exit_code, f"begun: {seen}".replace("first weights", "teacher") in table.output) == (0, True), (
+        table.output
+    )
+
+
+def test_other_pictures_of_the_same_data_set_name_are_not_taken_for_the_run_s(tmp_path: Path) -> None:
+    for folder, levels in (("a", (20, 40, 60, 200, 220, 240)), ("b", (30, 50, 210, 230))):
+        for part in ("train", "test"):
+            for level in levels:
+                place = tmp_path / folder / part / ("angry" if level < 128 else "happy")
+                place.mkdir(parents=True, exist_ok=True)
+                shade = level + (part == "test")
+                assert cv2.imwrite(str(place / f"{level}.png"), np.full((40, 40), shade, np.uint8))
+    own = apply_protocol(load("folder", tmp_path / "a", progress=False), "official-dedup")
+    run = write_run(tmp_path, own, "begun", 128, labels=own.labels)
+    told = _run("evaluate", run, "--dataset", "folder", "--data", tmp_path / "b", "--run-data", tmp_path / "a")
+    assert told.exit_code == 0, told.output
+    assert "cross-data-set: trained on folder" in told.output and " 4 samples" in told.output
 
 
 def test_evaluate_command_says_what_it_cannot_know(tmp_path: Path, flat_fer2013: Path) -> None:

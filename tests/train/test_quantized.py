@@ -211,6 +211,7 @@ def test_file_trained_on_the_student_s_test_rows_is_refused(
     result = _run("fit", "synthetic", "--out", str(tmp_path / "run"), *flags)
     assert result.exit_code == 1
     assert "expected a network to begin with that never saw the student's test pictures" in result.output
+    assert f"{seed} was trained under the protocol seed" in result.output
     assert not (tmp_path / "run").exists()
     for key in ("protocol", "supervision"):
         silent = described(data={name: value for name, value in told.items() if name != key})

@@ -88,7 +88,7 @@ def at_hand(config: Mapping[str, Any], loaded: Dataset, run_data: Path | None) -
 def under(loaded: Dataset, protocol: str, *owns: Dataset | None) -> Dataset:
     """Return the data set under a protocol: a run's own rows, where they are made already, of the same pictures."""
     for own in owns:
-        if own is not None and (own.name, own.protocol) == (loaded.name, protocol):
+        if own is not None and (own.fingerprint, own.protocol) == (loaded.fingerprint, protocol):
             return own
     return apply_protocol(loaded, protocol)
 

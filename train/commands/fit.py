@@ -404,24 +404,23 @@ def _start(config: FitConfig, dataset: Dataset, fresh: bool) -> dict[str, Any] |
 
     kept = None if fresh else read_config(config.out).get("start")
     record = None
-    if config.weights is not None and is_shipped(config.weights):
-        if fresh or Path(config.weights).exists() or not Path(config.weights).suffix:
-            record = record_of(read_model(config.weights))
-    else:  # a run's model as first weights, or as the backbone itself
-        own_network = config.backbone if (config.backbone or "").endswith(".keras") else None
-        for first in (config.weights, own_network):
-            if record is None and first is not None and (Path(first).parent / CONFIG_FILE).is_file():
-                record = record_of_run(Path(first).parent, Path(first))
+    network = config.backbone if (config.backbone or "").endswith(".keras") else None
+    first = network if config.weights in (None, "none", "imagenet") else config.weights  # weights replace the network's
+    if first is not None and is_shipped(first):
+        if fresh or Path(first).exists() or not Path(first).suffix:
+            record = record_of(read_model(first))
+    elif first is not None and (Path(first).parent / CONFIG_FILE).is_file():
+        record = record_of_run(Path(first).parent, Path(first))
     if not fresh:
         if kept and record and kept["model_sha256"] != record["model_sha256"]:
             raise DataError(
                 f"expected the first weights of the run in {config.out} ({kept['name']}, sha256 "
-                f"{kept['model_sha256'][:12]}); got others ({record['model_sha256'][:12]}); give the same --weights, "
-                "or a new --out"
+                f"{kept['model_sha256'][:12]}); got others ({record['model_sha256'][:12]}); give the same "
+                "--weights and --backbone, or a new --out"
             )
         return kept
     if record is not None:
-        check_protocol(str(config.weights), record["data"]["protocol"], dataset.protocol, what="network to begin with")
+        check_protocol(str(first), record["data"]["protocol"], dataset.protocol, what="network to begin with")
     return record
 
 
