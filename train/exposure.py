@@ -125,7 +125,7 @@ def ancestors(config: Mapping[str, Any], loaded: Sequence[Dataset], own: Dataset
     met = set()
     for role, record in _recorded(config):
         data = record["data"]
-        network = record.get("model_sha256") or (role, record["name"], data and _key(data))
+        network = (record["model_sha256"], data and _key(data))
         if network in met:
             continue
         met.add(network)
@@ -164,8 +164,10 @@ def _key(data: Mapping[str, Any]) -> tuple[str, ...]:
 def _recorded(record: Mapping[str, Any], whose: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield role and record of each network that one comes from, and of those that these come from.
 
-    A record has ``name``, ``data`` (None where not on record) and, but for what a file tells, ``supervision``.
+    A record has ``name``, ``model_sha256``, ``data`` (None where not on record) and, but for what a file tells,
+    ``supervision``.
     """
+    earlier = f"before {record.get('model_sha256', '')}"
     known = [("the first weights", record["start"])] if record.get("start") else []
     known += [("a teacher", teacher) for teacher in record.get("teachers", [])]
     for kind, each in known:
@@ -173,12 +175,15 @@ def _recorded(record: Mapping[str, Any], whose: str = "") -> Iterator[tuple[str,
         yield role, each
         yield from _recorded(each, role)
     for data in record.get("before", []):  # of a file
-        yield f"networks before {whose}", {"name": "", "data": data}
+        yield f"networks before {whose}", {"name": "", "model_sha256": earlier, "data": data}
     unknown = unrecorded(record)
     if unknown is not None:
-        yield f"the first weights of {whose}" if whose else "its first weights", {"name": unknown, "data": None}
+        yield (
+            f"the first weights of {whose}" if whose else "its first weights",
+            {"name": unknown, "model_sha256": earlier, "data": None},
+        )
     elif not known and not record.get("before") and whose and any(words in supervision(record) for words in THROUGH):
-        yield f"networks before {whose}", {"name": "", "data": None}
+        yield f"networks before {whose}", {"name": "", "model_sha256": earlier, "data": None}
 
 
 def unrecorded(config: Mapping[str, Any]) -> str | None:

@@ -147,6 +147,8 @@ def test_what_is_not_on_record_is_said(make: Callable[..., Run]) -> None:
         ("its first weights", "synthetic"),
         ("networks before its first weights", ""),
     ]
+    twice = ancestors(make(OTHERS, "twice", start=file, teachers=[file]).config, [FACES], OTHERS)
+    assert [one.role for one in twice] == [one.role for one in found]
     told = evaluate_run(make(OTHERS, "four", start=file), OTHERS, "test", ancestors=found)
     assert [each["network"] for each in told["seen_before"]] == [
         "its first weights, first (synthetic, official)",
