@@ -197,7 +197,7 @@ def unrecorded(config: Mapping[str, Any]) -> str | None:
 
 
 def _find_rows(record: Mapping[str, Any], loaded: Sequence[Dataset]) -> Dataset | None:
-    found = [_rows(record, each, exact) for exact in (True, False) for each in loaded]
+    found = (_rows(record, each, exact) for exact in (True, False) for each in loaded)
     return next((rows for rows in found if rows is not None), None)
 
 

@@ -125,12 +125,12 @@ def disclosed(supervision: str) -> list[str]:
     return [] if supervision == LABELS else [f"extra supervision: this run was trained with {supervision}"]
 
 
-def seen_text(seen: Mapping[str, int] | None) -> str:
-    """Return in words how many of the reported pictures the run has seen."""
+def seen_text(seen: Mapping[str, int] | None, how: str = "in training") -> str:
+    """Return in words how many of the reported pictures the run has seen, or what ``how`` names."""
     if seen is None:
         return "seen in training: not known (--run-data tells where the run's own data lies)"
     leak = " – A LEAK, no test of this run" if seen["trained"] > 0 else ""
-    text = f"seen in training: {seen['trained']:,} of {seen['samples']:,} pictures{leak}"
+    text = f"seen {how}: {seen['trained']:,} of {seen['samples']:,} pictures{leak}"
     return text + (f"; {seen['selected']:,} among those that picked the checkpoint" if seen["selected"] else "")
 
 
@@ -141,7 +141,7 @@ def before_text(ancestor: Mapping[str, Any]) -> str:
         return f"seen by {ancestor['network']}: not known, there is no record of what it was trained on"
     if seen is None:
         return f"seen by {ancestor['network']}: not known, its data is not at hand"
-    return seen_text(seen).replace("in training", f"by {ancestor['network']}", 1)
+    return seen_text(seen, f"by {ancestor['network']}")
 
 
 def figures_text(figures: Mapping[str, Any]) -> str:
