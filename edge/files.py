@@ -68,6 +68,27 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
             raise _refused(path, error) from error
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OutputError where `write_atomically` could not write `path`, as far as is known without writing.
+
+    Its folder need not be there: the nearest one above it that is must be one in which entries can be made.
+
+    Raises:
+        OutputError: `path` is a folder or a device, what should be a folder is none, or it may not be written in.
+    """
+    try:
+        _check_ordinary(path)
+    except NotADirectoryError as error:
+        raise _refused(path, error) from error
+    folder = Path(os.path.realpath(path)).parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise _refused(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _refused(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def write_json(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
     """Write a record as JSON, whole or not at all.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge.cli import OneLineCommand, command_line
-from edge.commands.options import model_option, progress
+from edge.commands.options import model_option, progress, record_target
 
 
 @click.command(cls=OneLineCommand, short_help="Compare alignments by the eyes and by all points on FER2013.")
@@ -28,7 +28,9 @@ from edge.commands.options import model_option, progress
     type=click.IntRange(2),
     help="Of each part, at random; PublicTest has 3,589.",
 )
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), callback=record_target, help="Write the record here."
+)
 def alignment(data: Path | None, files: tuple[Path, ...], model: str | None, count: int, record: Path | None) -> None:
     """Measure the template of points on FER2013's Training faces, and every alignment on its PublicTest faces."""
     from benchmarks.runtime.alignment import chosen, compare

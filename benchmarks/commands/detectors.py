@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge.cli import OneLineCommand, command_line
-from edge.commands.options import progress
+from edge.commands.options import progress, record_target
 
 
 @click.command(cls=OneLineCommand, short_help="Compare settings of the Haar cascade on made scenes.")
@@ -15,7 +15,9 @@ from edge.commands.options import progress
 @click.option("--data", type=click.Path(path_type=Path), help="Where the data set lies.")
 @click.option("--part", default="PublicTest", show_default=True)
 @click.option("--scenes", "count", default=200, show_default=True, type=click.IntRange(2))
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), callback=record_target, help="Write the record here."
+)
 def detectors(dataset: str, data: Path | None, part: str, count: int, record: Path | None) -> None:
     """Lay a data set's faces into photographs without faces and let each setting look for them, in turns."""
     from benchmarks.runtime.detectors import compare, scenes

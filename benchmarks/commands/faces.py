@@ -11,6 +11,7 @@ import click
 from benchmarks.commands.footprint import environment_of
 from benchmarks.runtime.tools import OURS, TOOLS, YUNET
 from edge.cli import OneLineCommand, command_line
+from edge.commands.options import record_target
 from edge.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ _ROUNDS = 100
 )
 @click.option("--picture", "pictures", multiple=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--photograph/--no-photograph", default=True, help="scikit-image's astronaut.")
-@click.option(
-    "--yunet", type=click.Path(path_type=Path, dir_okay=False), help="YuNet's file: fer-edge with it, too."
-)
+@click.option("--yunet", type=click.Path(path_type=Path, dir_okay=False), help="YuNet's file: fer-edge with it, too.")
 @click.option("--rounds", default=_ROUNDS, show_default=True, type=click.IntRange(1))
 @click.option("--warmup", default=3, show_default=True, type=click.IntRange(0))
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the environments.")
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), callback=record_target, help="Write the record here."
+)
 def faces(
     tools: tuple[str, ...],
     given: tuple[str, ...],

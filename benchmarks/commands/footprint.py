@@ -10,12 +10,15 @@ import click
 
 from benchmarks.runtime.tools import OURS, TOOLS
 from edge.cli import OneLineCommand, command_line
+from edge.commands.options import record_target
 
 
 @click.command(cls=OneLineCommand, short_help="Tell what a base install takes.")
 @click.option("--repeats", default=10, show_default=True, type=click.IntRange(1), help="Timed processes.")
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the environment.")
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), callback=record_target, help="Write the record here."
+)
 def footprint(repeats: int, home: Path | None, record: Path | None) -> None:
     """Build the wheel, install it into a fresh environment, and measure size, packages, import and first answer."""
     from benchmarks.runtime.environment import build_wheel, site_packages

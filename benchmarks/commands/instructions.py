@@ -10,6 +10,7 @@ import click
 from benchmarks.arm.boards import BOARDS, SUITES
 from benchmarks.arm.runtimes import RUNTIME, RUNTIMES
 from edge.cli import OneLineCommand, command_line
+from edge.commands.options import record_target
 
 if TYPE_CHECKING:
     from benchmarks.arm.count import Count
@@ -31,7 +32,12 @@ def _note(text: str) -> None:
 )  # fmt: skip
 @click.option("--cache", is_flag=True, help="Simulate the data caches too, and estimate a Pi 4's milliseconds.")
 @click.option("--functions", is_flag=True, help="Tell which kernels of the runtime spend the instructions.")
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the counts as JSON.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=record_target,
+    help="Write the counts as JSON.",
+)
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the emulated machines.")
 @click.option("--mirror", help="Debian mirror to make them from; default: this machine's own.")
 def instructions(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edge.cli import OneLineCommand, command_line
+from edge.commands.options import record_target
 
 _WIDTH_OF_A_PIPE = 280  # columns, when the output is no terminal
 _PEERS = (
@@ -63,7 +64,9 @@ _PEERS = (
 @click.option("--warmup", default=10, show_default=True, type=click.IntRange(0), help="Untimed rounds before them.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), callback=record_target, help="Write the record here."
+)
 @click.option("--quiet", is_flag=True, help="No progress; only the table.")
 def peers(record: Path | None, quiet: bool, **flags: Any) -> None:
     """Convert MODEL (a run folder or a .keras file) as others do, and measure their files beside ours.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.cli import OneLineCommand, command_line, printable
-from edge.commands.options import progress, threads_option
+from edge.commands.options import progress, record_target, threads_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ _COMMAND = "python -m benchmarks distorted RECORDS --page"
 @click.option("--data", required=True, metavar="PACK.npz", help="A pack written by `python -m train pack`.")
 @threads_option
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the noise.")
-@click.option("--record", type=_FILE, metavar="FILE.json", help="Write the record here.")
+@click.option("--record", type=_FILE, metavar="FILE.json", callback=record_target, help="Write the record here.")
 @click.option("--page", type=_FILE, help="Markdown file whose block to write from this record alone.")
 def robustness(
     models: tuple[Path, ...], data: str, threads: int, seed: int, record: Path | None, page: Path | None

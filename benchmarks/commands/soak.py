@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from edge.cli import Failure, OneLineCommand, command_line
+from edge.commands.options import record_target
 
 
 @click.command(cls=OneLineCommand, short_help="Watch the stream's memory over many frames.")
@@ -23,7 +24,9 @@ from edge.cli import Failure, OneLineCommand, command_line
 @click.option("--detect-every", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--detector", type=click.Choice(["auto", "yunet", "blazeface", "haar"]), default="haar")
 @click.option("--model", metavar="FILE", help="Default: the model that ships.")
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), callback=record_target, help="Write the record here."
+)
 def soak(record: Path | None, **flags: Any) -> None:
     """Read drawn frames in a process of its own and judge whether memory stays flat; exit code 1 where it does not.
 

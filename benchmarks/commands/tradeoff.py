@@ -15,6 +15,7 @@ import click
 from benchmarks.tradeoff.steps import STAGES
 from edge.cli import Failure as Failed
 from edge.cli import OneLineCommand, command_line
+from edge.commands.options import record_target
 from edge.errors import DataError
 from edge.wording import counted
 
@@ -33,7 +34,12 @@ RECORD = "tradeoff.json"
 @click.option("--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Only this one; may be repeated.")
 @click.option("--again", is_flag=True, help="Run steps of --stage that are done already, too.")
 @click.option("--dry-run", is_flag=True, help="List the cells and the commands that are left; run nothing.")
-@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here as well.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=record_target,
+    help="Write the record here as well.",
+)
 def tradeoff(
     study: Path,
     data: Path | None,

@@ -82,9 +82,9 @@ def pipeline(
         result = pipeline_record(
             recognizer, settings, pictures, frames, warmup, command_line(), tick, this_machine(), live_fps
         )
+    click.echo(_pipeline_text(result))
     if record is not None:
         write_record(record, result)
-    click.echo(_pipeline_text(result))
 
 
 @benchmark.command(short_help="Measure commands from process start to exit.")
@@ -102,13 +102,13 @@ def startup(
 
     with progress("rounds") as tick:
         result = startup_record(repeats, detector, command_line(), picture, tick, this_machine())
-    if record is not None:
-        write_record(record, result)
     lines = [heading(result)]
     for entry in result["commands"]:
         seconds = entry["seconds"]
         lines.append(f"  {entry['name']}: median {seconds['median']:.2f} s, p90 {seconds['p90']:.2f} s")
     click.echo("\n".join(map(printable, [*lines, *stability(result)])))
+    if record is not None:
+        write_record(record, result)
 
 
 def _pipeline_text(result: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edge.commands.streaming import LAG, StreamConfig, camera_options, load, run, say, stream_options
+from edge.commands.streaming import LAG, StreamConfig, camera_options, check_files, load, run, say, stream_options
 
 
 @click.command(
@@ -38,6 +38,7 @@ def camera(
     if not is_camera(source):
         raise click.UsageError(f"expected a camera; got {source!r}; for a file use `fer-edge video`")
     config = StreamConfig(**flags)
+    check_files(config)
     recognizer, settings = load(config)
     opened = open_source(source, width=width, height=height, fps=fps, seconds=seconds, on_status=say)
     run(config, opened, recognizer, settings)

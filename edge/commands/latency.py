@@ -71,9 +71,9 @@ def latency(
     rounds = Rounds(pairs if against else runs, warmup, seed)
     with progress("rounds") as tick:
         result = latency_record(grid, rounds, command_line(), cold, tick, where, before)
+    click.echo(_text(result))
     if record is not None:
         write_record(record, result)
-    click.echo(_text(result))
 
 
 def _text(result: dict[str, Any]) -> str:

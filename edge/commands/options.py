@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from edge.cli import printable
+from edge.files import check_writable
 
 
 class Numbers(click.ParamType):
@@ -34,8 +39,8 @@ class Numbers(click.ParamType):
 model_option = click.option(
     "--model",
     metavar="FILE",
-    help="A .tflite written by `python -m convert`, or small: the smaller of the two trained models that ship in this "
-    "package. Default: the larger.",
+    help="A .tflite written by `python -m convert`, or default or small, the trained models that ship in this package: "
+    "default is taken when none is named, small has a quarter of its size.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 align_option = click.option(
@@ -50,8 +55,64 @@ align_option = click.option(
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the interpreter."
 )
+
+
+def record_target(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Return the name that a record is to have; click's usage error where a file of another kind has it.
+
+    A callback of click's. It is asked before anything is measured, so that no measurement ends at a wrong name.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    if value is None:
+        return None
+    check_writable(value)
+    if os.path.isfile(value):
+        with open(value, "rb") as stream:
+            start = stream.read(64).lstrip()
+        if start[:1] not in (b"", b"{"):
+            raise click.UsageError(
+                f"{option.opts[0]}: expected a new name, or a record to replace; got {printable(os.fspath(value))}, "
+                "which is no record; choose another name"
+            )
+    return value
+
+
+def refuse_overwriting(outputs: dict[str, str | None], inputs: Iterable[str | os.PathLike[str] | None]) -> None:
+    """Raise click's usage error where a file to write is one that is read, or is to be written twice.
+
+    Args:
+        outputs: the name that each option gives; None: not asked for. A device, such as /dev/stdout, may come twice.
+        inputs: what is read; None is left out. A file is known by all its names: links, `./` and the like.
+    """
+    read = {_identity(path) for path in inputs if path is not None}
+    written: dict[object, str] = {}
+    for option, name in outputs.items():
+        if name is None or (os.path.exists(name) and not os.path.isfile(name)):
+            continue
+        identity = _identity(name)
+        if identity in read:
+            raise click.UsageError(f"{option}: expected another file than those read; got {printable(name)}")
+        if identity in written:
+            raise click.UsageError(f"{option}: expected another file than {written[identity]}'s; got {printable(name)}")
+        written[identity] = option
+
+
+def _identity(path: str | os.PathLike[str]) -> object:
+    """Return what two names of one file have in common: its place on the disk, or the name that it would have."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return os.path.realpath(path) if stat.S_ISDIR(status.st_mode) else (status.st_dev, status.st_ino)
+
+
 record_option = click.option(
-    "--record", metavar="FILE.json", help="Write the record, which `python -m benchmarks` reads."
+    "--record",
+    metavar="FILE.json",
+    callback=record_target,
+    help="Write the record, which `python -m benchmarks` reads.",
 )
 
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.commands.streaming import LAG, StreamConfig, accuracy, camera_options, load, meta_of, run, say, stream_options
+from edge.commands.streaming import (
+    LAG,
+    StreamConfig,
+    accuracy,
+    camera_options,
+    check_files,
+    load,
+    meta_of,
+    run,
+    say,
+    stream_options,
+)
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -83,6 +94,7 @@ def serve(
     """Show the faces before a camera on a local web page."""
     if importlib.util.find_spec("aiohttp") is None:
         raise EdgeError("expected aiohttp for the web page; got no such package; run: pip install 'fer-edge[serve]'")
+    from edge.sources import is_camera
     from edge.web.hub import Hub
     from edge.web.listening import listening_socket, url_of
     from edge.web.server import WebServer
@@ -90,6 +102,7 @@ def serve(
 
     own = ServeConfig(host, port, token, allow_host, viewers, view_fps)
     config = StreamConfig(**flags)
+    check_files(config, None if is_camera(source) else source)
     guard, made = _guard(own)
     with ExitStack() as stack:
         listener = stack.enter_context(listening_socket(own.host, own.port))

@@ -5,6 +5,7 @@ The first Ctrl-C or SIGTERM lets the frame in work end and closes the outputs; a
 
 from __future__ import annotations
 
+import os
 import signal
 import statistics
 import sys
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from edge.cli import printable
-from edge.commands.options import align_option, json_option, model_option, progress
+from edge.commands.options import align_option, json_option, model_option, progress, refuse_overwriting
 from edge.wording import counted
 
 if TYPE_CHECKING:
@@ -143,6 +144,21 @@ def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) ->
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def check_files(config: StreamConfig, source: str | None = None) -> None:
+    """Raise click's usage error where an output would fall on the source, the model or another output.
+
+    Args:
+        config: the flags.
+        source: the file or folder of pictures that is read; None: a camera.
+    """
+    from edge.images import list_images
+
+    inputs: list[Any] = [config.model, config.detector_model]
+    if source:
+        inputs += list_images([source]) if os.path.isdir(source) else [source]
+    refuse_overwriting({"--out": config.out, "--jsonl": config.jsonl, "--csv": config.csv}, inputs)
 
 
 def load(config: StreamConfig) -> tuple[Recognizer, StreamSettings]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edge.commands.streaming import LAG, StreamConfig, load, run, say, stream_options
+from edge.commands.streaming import LAG, StreamConfig, check_files, load, run, say, stream_options
 
 
 @click.command(
@@ -35,6 +35,7 @@ def video(context: click.Context, file: str, every: int, **flags: Any) -> None:
     if is_camera(file):
         raise click.UsageError(f"expected a file; got the camera {file}; use `fer-edge camera {file}`")
     config = StreamConfig(**flags)
+    check_files(config, file)
     recognizer, settings = load(config)
     ended_by = run(config, open_source(file, every=every, on_status=say), recognizer, settings)
     context.exit(0 if ended_by is None else 128 + ended_by)

@@ -12,6 +12,7 @@ from edge.files import (
     ONE_LINE,
     atomic_path,
     cache_dir,
+    check_writable,
     read_json,
     record_text,
     rounded,
@@ -156,3 +157,17 @@ def test_what_is_no_json_is_refused_with_the_remedy(tmp_path: Path) -> None:
         read_json(tmp_path / "cut.json", "measure again")
     with pytest.raises(DataError, match=r"none\.json: expected a record; got No such file .*; check the path"):
         read_json(tmp_path / "none.json", "measure again")
+
+
+def test_whether_a_file_can_be_written_is_known_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "new", tmp_path / "a" / "b" / "new", tmp_path / "file"):
+        check_writable(path)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]  # nothing was made
+    with pytest.raises(OutputError, match=r"expected to write .*file/new; got: Not a directory; choose another name"):
+        check_writable(tmp_path / "file" / "new")
+    with pytest.raises(OutputError, match=r"expected an ordinary file to write .*; got a folder"):
+        check_writable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, whom no permission stops
+    with pytest.raises(OutputError, match=r"expected to write .*new; got: Permission denied"):
+        check_writable(tmp_path / "a" / "new")

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.__main__ import cli as every_command
 from edge.errors import OutputError
 from edge.videos import AnnotatedVideo
 from tests.edge.scenes import astronaut_frame, cli, write_video
@@ -268,3 +269,41 @@ def test_a_killed_run_leaves_no_half_video_and_the_next_one_works(
     assert result.exit_code == 0, result.stderr
     assert frames_in(tmp_path / "a.mp4") == 5
     assert [line["type"] for line in lines_of((tmp_path / "a.jsonl").read_text())[count:]] == ["meta", *["frame"] * 5]
+
+
+def test_no_output_falls_on_what_is_read_or_on_another_output(
+    run: Run, int8_path: Path, film: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.mp4"
+    own.write_bytes(film.read_bytes())
+    (tmp_path / "link.mp4").symlink_to(own)
+    os.link(own, tmp_path / "hard.mp4")
+    network = tmp_path / "m.tflite"
+    network.write_bytes(int8_path.read_bytes())
+    words = ("video", own, "--model", network, "--detector", "haar", "--max-frames", "2")
+    taken = (
+        ("--out", own),
+        ("--jsonl", own),
+        ("--csv", network),
+        ("--out", tmp_path / "link.mp4"),
+        ("--csv", tmp_path / "hard.mp4"),
+        ("--csv", f"{tmp_path}/../{tmp_path.name}/own.mp4"),
+    )
+    for option, name in taken:
+        result = run(*words, option, name)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"{option}: expected another file than those read; got {name}" in result.stderr
+    both = run(*words, "--jsonl", tmp_path / "a", "--csv", tmp_path / "." / "a")
+    assert both.exit_code == 2 and "--csv: expected another file than --jsonl's; got" in both.stderr
+    assert own.read_bytes() == film.read_bytes() and network.read_bytes() == int8_path.read_bytes()
+    assert not (tmp_path / "a").exists()
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "1.png"), np.zeros((60, 80, 3), np.uint8))
+    for command in ("video", "serve"):
+        result = click.testing.CliRunner().invoke(
+            every_command, [command, str(pictures), "--csv", str(pictures / "1.png")]
+        )
+        assert result.exit_code == 2 and "--csv: expected another file than those read" in result.stderr
+    assert run(*words, "--jsonl", tmp_path / "a", "--csv", tmp_path / "b", "--out", tmp_path / "c.mp4").exit_code == 0
+    assert run(*words, "--jsonl", "/dev/null", "--csv", "/dev/null").exit_code == 0
