@@ -222,13 +222,14 @@ def _accuracy(record: Fields) -> Accuracy:
         raise record.fail("accuracy_ci95", f"an interval around the accuracy {share:g}")
     labels = record.texts("labels") if "labels" in record.values else ()
     tta = record.text("tta") if "tta" in record.values else "none"
+    seen = data.text("seen") if "seen" in data.values else "none"
     calibration = record.maybe_block("calibration")
     return Accuracy(
         path=record.path,
         created=record.text("created"),
         model=_model(record.block("model")),
         setting=setting_of(record),
-        data=Data(data.text("name"), data.text("part"), samples, data.text("fingerprint"), tta),
+        data=Data(data.text("name"), data.text("part"), samples, data.text("fingerprint"), tta, seen),
         accuracy=share,
         low=low,
         high=high,

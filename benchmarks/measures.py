@@ -82,13 +82,18 @@ class Ratio:
 
 @dataclass(frozen=True, order=True)
 class Data:
-    """The labelled pictures of an accuracy record; `fingerprint` is their identity, `tta` how each was looked at."""
+    """The labelled pictures of an accuracy record.
+
+    `fingerprint` is their identity, `tta` how each was looked at, `seen` how many of them the model was trained on:
+    "none" known, "some" or "all".
+    """
 
     name: str
     part: str
     samples: int
     fingerprint: str
     tta: str = "none"
+    seen: str = "none"
 
 
 @dataclass(frozen=True)

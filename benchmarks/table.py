@@ -140,8 +140,10 @@ def share_text(share: float, interval: Sequence[float]) -> str:
 
 
 def data_text(data: Data) -> str:
-    """Return a data set's name, part and number of samples, and how each was looked at if not by one inference."""
-    return f"{data.name} {data.part} ({data.samples:,}{'' if data.tta == 'none' else f', TTA {data.tta}'})"
+    """Return a data set's name, part and number of samples, how each was looked at if not once, and what was seen."""
+    views = "" if data.tta == "none" else f", TTA {data.tta}"
+    seen = {"none": "", "some": ", some trained on", "all": ", trained on"}[data.seen]
+    return f"{data.name} {data.part} ({data.samples:,}{views}{seen})"
 
 
 def drop_text(drop: Drop) -> str:

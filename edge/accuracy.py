@@ -17,6 +17,7 @@ import numpy.typing as npt
 from edge import calibration, statistics
 from edge.agreement import comparison, read_reference
 from edge.benchmark import common, encode_classes, percentiles
+from edge.contract import Contract
 from edge.errors import DataError
 from edge.interpreter import Classifier
 from edge.packs import Pack, read_folder, read_pack
@@ -28,6 +29,8 @@ from edge.system.machine import Machine
 
 TTA = ("none", "flip")
 """Kinds of test-time augmentation: the face alone, or the mean of its probabilities and its mirror image's."""
+_SAME_PICTURES = {"ferplus": "fer2013"}  # data set -> the one whose pictures it labels
+_TRAINING_PARTS = ("Training", "train")  # of packs that do not tell their part's role
 Tick = Callable[[int, int], None]  # (done, in all)
 
 
@@ -83,9 +86,10 @@ def accuracy_record(
     probabilities, samples = scored(classifier, pack, tick, tta)
     course = ended(where, before)
     predicted = probabilities.argmax(axis=1)
+    seen = seen_in_training(classifier.model.contract, pack)
     record = {
         **common("accuracy", classifier, command, course, where),
-        "data": data,
+        "data": data if seen == "none" else {**data, "seen": seen},
         **({} if tta == "none" else {"tta": tta}),
         "labels": list(labels),
         **figures(truth, predicted, labels),
@@ -117,6 +121,27 @@ def true_classes(pack: Pack, labels: Sequence[str], file: str) -> npt.NDArray[np
         )
     found: npt.NDArray[np.int64] = np.array([labels.index(name) for name in pack.classes])[pack.labels]
     return found
+
+
+def seen_in_training(contract: Contract, pack: Pack) -> str:
+    """Return how many of a pack's faces a model was trained on, as far as both tell: "all", "some" or "none".
+
+    "all": the pack is a training part of a data set that the model, or a network before it, learned from. "some": one
+    of the two is cut from all rows of that data set anew (protocol seed), the other is not. `python -m train evaluate`
+    counts rows; a pack or a folder does not tell enough to.
+    """
+    before = (entry.split() for entry in str(contract.data.get("before", "")).split(";"))
+    learned = {(contract.data["name"], contract.data.get("protocol", ""))}
+    learned |= {(words[0], words[1]) for words in before if len(words) > 1}
+    own = _SAME_PICTURES.get(str(pack.meta["dataset"]), str(pack.meta["dataset"]))
+    protocols = {str(protocol) for name, protocol in learned if _SAME_PICTURES.get(name, name) == own}
+    if not protocols:
+        return "none"
+    part = str(pack.meta["part"])
+    if pack.meta.get("role", "train" if part in _TRAINING_PARTS else part) == "train":
+        return "all"
+    anew = str(pack.meta.get("protocol", "")).startswith("seed")
+    return "some" if any(protocol.startswith("seed") != anew for protocol in protocols) else "none"
 
 
 def calibration_block(probabilities: npt.NDArray[np.floating], truth: npt.NDArray[np.integer]) -> dict[str, Any]:

@@ -152,7 +152,9 @@ def _expand(path: Path) -> list[Path]:
             ) from error
         pictures = [entry for entry in entries if _is_picture_name(entry)]
         if not pictures:
-            raise ImageError(f"{path}: expected a folder with pictures ({FORMATS}); got none; name the files")
+            raise ImageError(
+                f"{path}: expected a folder with pictures ({FORMATS}); got none; name the files, or '{path}/**/*'"
+            )
         return pictures
     if os.path.exists(path) or not glob.has_magic(str(path)):
         return [path]  # a missing file is reported when it is read

@@ -26,6 +26,7 @@ MAX_MODEL_BYTES = 1 << 29  # 512 MB, far above any network that a device can run
 _MAX_TEXT_BYTES = 1 << 20
 _WITHOUT_DEFAULT = "this package ships no model: give one with --model"
 _WITHOUT_NAMED = "this package ships no model of that name: name a .tflite"
+_WRONG_PATH = f"check the path; the names of the models that ship are {' and '.join(SHIPPED)}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def read_model(path: str | os.PathLike[str] | None = None) -> ModelFile:
     """
     named = isinstance(path, str) and path in SHIPPED
     file = default_model_path() if path is None else shipped_model_path(str(path)) if named else Path(path)
-    content = _read_file(file, _WITHOUT_NAMED if named else _WITHOUT_DEFAULT if path is None else "check the path")
+    content = _read_file(file, _WITHOUT_NAMED if named else _WITHOUT_DEFAULT if path is None else _WRONG_PATH)
     try:
         return parse_model(content, file)
     except (ModelFileError, ContractError) as error:

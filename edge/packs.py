@@ -26,6 +26,8 @@ from edge.files import atomic_path, sha256_of
 
 _KEYS = ("images", "labels", "classes", "meta")
 _META_KEYS = ("dataset", "part", "fingerprint")
+_MAX_ASPECT = 1.3  # longer side to shorter of what may be a cropped face; a camera's picture has 4:3 or 3:2
+_MAX_FACE_PX = 448  # shorter side of a face that is not cut square; data sets of cropped faces have 48 to 400
 _REMEDY = "write it with `python -m train pack`"
 
 
@@ -39,6 +41,7 @@ class Pack:
         classes: class names.
         meta: dataset, part, fingerprint and further entries.
         files_sha256: of the pictures' files, where they were read one by one and fitted to a model's size.
+        whole: how many of those files look like whole photographs: large, or far from square.
     """
 
     images: npt.NDArray[np.uint8]
@@ -46,6 +49,7 @@ class Pack:
     classes: tuple[str, ...]
     meta: Mapping[str, Any]
     files_sha256: str | None = None
+    whole: int = 0
 
     @property
     def content_sha256(self) -> str:
@@ -173,18 +177,25 @@ def read_folder(
             "rename them after the classes"
         )
     found = [(image, list(classes).index(name)) for name in names for image in list_images([root / name])]
-    digest = hashlib.sha256()
+    digest, whole = hashlib.sha256(), 0
     images = np.empty((len(found), height, width, 3), np.uint8)
     for i, (image, label) in enumerate(found):
-        images[i] = fit(read_image(image), height, width)
+        picture = read_image(image)
+        whole += _looks_whole(picture.shape[0], picture.shape[1])
+        images[i] = fit(picture, height, width)
         digest.update(f"{classes[label]} {sha256_of(image)}\n".encode())
         if progress is not None:
             progress(i + 1, len(found))
     labels = np.array([label for _, label in found], np.int64)
     meta = {"dataset": root.resolve().name, "part": "folder", "fingerprint": f"sha256:{digest.hexdigest()}"}
-    pack = Pack(images, labels, tuple(classes), meta, files_sha256=digest.hexdigest())
+    pack = Pack(images, labels, tuple(classes), meta, files_sha256=digest.hexdigest(), whole=whole)
     _check(pack, root)
     return pack
+
+
+def _looks_whole(height: int, width: int) -> bool:
+    shorter, longer = sorted((height, width))
+    return longer > _MAX_ASPECT * shorter or (longer > shorter > _MAX_FACE_PX)
 
 
 def _check_zip(path: str | os.PathLike[str]) -> None:

@@ -7,6 +7,7 @@ reading.faces[0].emotion                 # the largest face's
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from edge.alignment import ALIGNMENTS, Alignment, placed
 from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, DetectorName, load_detector
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
-from edge.preprocess import crop_face
+from edge.preprocess import crop_face, crop_square
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,31 @@ class Recognizer:
         Raises:
             ValueError: another type or shape.
         """
+        return self._read(picture)[0]
+
+    def read_and_cut(self, picture: npt.NDArray[np.uint8]) -> tuple[Reading, list[npt.NDArray[np.uint8]]]:
+        """Return the faces in a picture, and for each the (side, side, 3) uint8 RGB square that its input is made of.
+
+        The squares have the picture's own pixels, turned upright as `align` asks, in the order of the faces: cropped
+        faces to label, to train on or to score.
+
+        Args:
+            picture: (height, width, 3) uint8 RGB, upright.
+
+        Raises:
+            ValueError: another type or shape.
+        """
+        reading, detections = self._read(picture)
+        whole = dataclasses.replace(self.classifier.model.contract.crop, resolution_px=None)
+        squares = []
+        for found in detections:
+            box, roll_deg = placed(found, self.align, picture.shape[1], picture.shape[0])
+            side = crop_square(box, whole)[2]
+            squares.append(crop_face(picture, box, whole, side, side, roll_deg))
+        return reading, squares
+
+    def _read(self, picture: npt.NDArray[np.uint8]) -> tuple[Reading, list[Detection]]:
+        """Return a picture's reading and the detections of its faces, in the same order."""
         if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape[2:] != (3,):
             came = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
             raise ValueError(f"expected a uint8 RGB picture of shape (height, width, 3); got {came}")
@@ -119,7 +145,7 @@ class Recognizer:
         cropped = time.perf_counter_ns()
         rows = [self.classifier.probabilities(crop)[0] for crop in crops]
         inferred = time.perf_counter_ns()
-        return Reading(
+        reading = Reading(
             width=picture.shape[1],
             height=picture.shape[0],
             faces=tuple(
@@ -134,6 +160,7 @@ class Recognizer:
                 }
             ),
         )
+        return reading, [found for found, _ in detections]
 
     def warm_up(self) -> None:
         """Run the detector and the classifier once on black, so that the first frame does not pay for first calls."""
@@ -167,8 +194,8 @@ def load(
     """Return a recognizer, loaded and ready.
 
     Args:
-        model: a .tflite from `python -m convert`, or "small", the smaller of the two models that ship in the package;
-            None: the larger.
+        model: a .tflite from `python -m convert`, or "default" or "small", the models that ship in the package; None:
+            the default.
         detector: "yunet", "blazeface", "haar", or "auto": what `detector_model` is; without it YuNet where its file is
             cached, else BlazeFace where its file is, else Haar.
         detector_model: YuNet's ONNX file or BlazeFace's TFLite file.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge.cli import command_line, printable
-from edge.commands.options import model_option, progress, record_option, threads_option
+from edge.commands.options import model_option, progress, record_option, refuse_overwriting, threads_option
 from edge.commands.records import heading, percentiles
+from edge.wording import counted
+
+if TYPE_CHECKING:
+    from edge.packs import Pack
 
 
 @click.command(short_help="Measure the accuracy on labelled faces.")
@@ -43,14 +47,32 @@ def accuracy(model: str | None, threads: int, data: str, reference: str | None, 
     from edge.records import write_record
     from edge.system.machine import this_machine
 
+    refuse_overwriting({"--record": record}, [reference])
     classifier = Classifier(read_model(model), threads)
     with progress("reading") as tick:
         pack = read_data(data, classifier, tick)
     with progress("faces") as tick:
         result = accuracy_record(classifier, pack, data, command_line(), reference, tick, this_machine(), tta)
+    for note in _notes(result, pack):
+        click.echo(f"note: {printable(note)}", err=True)
+    click.echo("\n".join(map(printable, [*_lines(result), *_reference_lines(result)])))
     if record is not None:
         write_record(record, result)
-    click.echo("\n".join(map(printable, [*_lines(result), *_reference_lines(result)])))
+
+
+def _notes(result: dict[str, Any], pack: Pack) -> list[str]:
+    """Return what makes the accuracy another figure than it seems to be."""
+    notes = []
+    seen = result["data"].get("seen")
+    if seen is not None:
+        which = "these faces" if seen == "all" else "some of these faces (the protocols part the rows in other ways)"
+        notes.append(f"the model was trained on {which}: the accuracy says how it remembers, not how it generalises")
+    if pack.whole:
+        notes.append(
+            f"{pack.whole:,} of {counted(len(pack), 'picture')} are large or far from square, as whole photographs "
+            "are; --data wants cropped faces: fer-edge image PICTURES --crops FOLDER"
+        )
+    return notes
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -59,8 +81,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     views = ", each with its mirror image" if result.get("tta") == "flip" else ""
     lines = [
         heading(result),
-        f"  {data['name']} {data['part']}, {data['samples']:,} faces{views}: accuracy {result['accuracy']:.2%} "
-        f"{_interval(result['accuracy_ci95'], '.2%')}",
+        f"  {data['name']} {data['part']}, {counted(data['samples'], 'face')}{views}: "
+        f"accuracy {result['accuracy']:.2%} {_interval(result['accuracy_ci95'], '.2%')}",
         f"  macro-F1 {result['macro_f1']:.4f} {_interval(result['macro_f1_ci95'], '.4f')}, "
         f"weighted F1 {result['weighted_f1']:.4f}",
         f"  ECE {sure['ece']:.4f} {_interval(sure['ece_ci95'], '.4f')}, "

@@ -148,3 +148,11 @@ def test_test_time_augmentation_has_a_row_of_its_own_without_one_inference_s_lat
 @pytest.mark.parametrize(("size", "text"), [(999_400, "999 kB"), (1_000_000, "1.00 MB"), (3_604_480, "3.60 MB")])
 def test_sizes_are_told_in_powers_of_ten(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_faces_that_a_model_was_trained_on_are_marked_and_compared_with_nothing_else(write: Write) -> None:
+    trained = handmade.accuracy("float32", "1111")
+    trained["data"]["seen"] = "all"
+    cells = [_cells(row) for row in _table(write(trained, handmade.accuracy("qat-int8", "1110"))).rows]
+    assert [each["Data"] for each in cells] == ["fer2013 PrivateTest (4)", "fer2013 PrivateTest (4, trained on)"]
+    assert cells[0]["Recipe"] == "qat-int8" and cells[0]["Drop against float, points (95 %)"] == MISSING

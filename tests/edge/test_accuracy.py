@@ -209,3 +209,93 @@ def test_a_failed_benchmark_is_one_line_and_writes_no_record(run: Run, int8_path
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and "no such file" in result.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+def test_a_record_replaces_records_alone_and_never_its_reference(
+    int8_path: Path, pack_path: Path, run: Run, tmp_path: Path
+) -> None:
+    network = tmp_path / "m.tflite"
+    network.write_bytes(int8_path.read_bytes())
+    words = ("benchmark", "accuracy", "--model", network, "--data", pack_path, "--record")
+    before = pack_path.read_bytes()
+    for name in (network, pack_path):
+        result = run(*words, name)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"--record: expected a new name, or a record to replace; got {name}, which is no record" in result.stderr
+    assert network.read_bytes() == int8_path.read_bytes() and pack_path.read_bytes() == before
+    first = tmp_path / "a.json"
+    assert run(*words, first).exit_code == run(*words, first).exit_code == 0
+    kept = first.read_bytes()
+    result = run(*words, first, "--reference", first)
+    assert result.exit_code == 2 and "--record: expected another file than those read" in result.stderr
+    assert first.read_bytes() == kept
+    assert "which is no record" in run("benchmark", "latency", "--model", network, "--record", network).stderr
+
+
+@pytest.mark.parametrize(
+    ("meta", "data", "seen"),
+    [
+        ({"part": "Training"}, {}, "all"),
+        ({"part": "left", "role": "train"}, {}, "all"),
+        ({"part": "Training", "role": "other"}, {}, "none"),
+        ({"part": "Training", "dataset": "ferplus"}, {}, "all"),
+        ({"part": "Training", "dataset": "rafdb"}, {}, "none"),
+        ({"part": "train", "dataset": "rafdb"}, {"before": "fer2013 official abc; rafdb official abc; unknown"}, "all"),
+        ({"part": "PrivateTest"}, {}, "none"),
+        ({"part": "PrivateTest", "protocol": "official"}, {}, "none"),
+        ({"part": "test", "protocol": "seed"}, {}, "some"),
+        ({"part": "PrivateTest"}, {"protocol": "seed+near4"}, "some"),
+        ({"part": "test", "protocol": "seed"}, {"protocol": "seed"}, "none"),
+    ],
+)
+def test_faces_that_the_model_learned_from_are_told(meta: dict[str, str], data: dict[str, str], seen: str) -> None:
+    own = {"name": "fer2013", "protocol": "official-dedup", "fingerprint": "f"}
+    contract = dataclasses.replace(models.CONTRACT, data={**own, **data})
+    known = {"dataset": "fer2013", "part": "test", "protocol": "official-dedup", "fingerprint": "f", **meta}
+    pack = Pack(np.zeros((1, 8, 8), np.uint8), np.zeros(1, np.int64), ("sad", "happy"), known)
+    assert accuracy.seen_in_training(contract, pack) == seen
+
+
+def test_an_accuracy_on_training_faces_is_marked_in_record_and_text(run: Run, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 48, 48), np.uint8)
+    for part in ("Training", "PrivateTest"):
+        meta = {"dataset": "fer2013", "part": part, "fingerprint": "f", "protocol": "official"}
+        write_pack(tmp_path / f"{part}.npz", images, np.arange(7), EMOTIONS, meta)
+        words = ("benchmark", "accuracy", "--data", tmp_path / f"{part}.npz", "--record", tmp_path / f"{part}.json")
+        result = run(*words)
+        assert result.exit_code == 0
+        assert ("note: the model was trained on these faces" in result.stderr) == (part == "Training")
+    assert read_record(tmp_path / "Training.json")["data"]["seen"] == "all"
+    assert "seen" not in read_record(tmp_path / "PrivateTest.json")["data"]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "whole"),
+    [(480, 640, True), (60, 80, True), (600, 512, True), (48, 48, False), (900, 900, False), (218, 178, False)],
+)
+def test_whole_photographs_among_cropped_faces_are_told(
+    height: int, width: int, whole: bool, int8_path: Path, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "faces" / "sad").mkdir(parents=True)
+    for name, shape in (("1", (height, width, 3)), ("2", (100, 100, 3))):
+        cv2.imwrite(str(tmp_path / "faces" / "sad" / f"{name}.png"), np.zeros(shape, np.uint8))
+    result = run("benchmark", "accuracy", "--model", int8_path, "--data", tmp_path / "faces")
+    assert result.exit_code == 0
+    assert ("note: 1 of 2 pictures are large or far from square" in result.stderr) == whole
+
+
+def test_where_no_record_can_be_written_nothing_is_measured_and_a_late_failure_loses_no_figure(
+    int8_path: Path, pack_path: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("benchmark", "accuracy", "--model", int8_path, "--data", pack_path, "--record")
+    early = run(*words, pack_path / "a.json")
+    assert (early.exit_code, early.stdout) == (1, "")
+    target = pack_path / "a.json"
+    assert early.stderr.startswith(f"error: expected to write {target}; got: Not a directory; choose another name")
+
+    def full(path: str, record: dict[str, object]) -> None:
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr("edge.records.write_record", full)
+    late = run(*words, tmp_path / "a.json")
+    assert late.exit_code == 1 and "No space left" in late.stderr and "accuracy 80.00%" in late.stdout

@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import data
 
 from edge import __version__
+from edge.files import sha256_of
 from edge.images import read_image
 from tests.edge import models
 from tests.edge.conftest import Run
@@ -280,3 +281,51 @@ def test_a_reader_that_goes_away_is_no_traceback(int8_path: Path, photos: Path) 
     command = f"{sys.executable} -m edge image {photos} --model {int8_path} --json | head -c 5"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout == '{"ima' and "Traceback" not in done.stderr
+
+
+def test_faces_cut_out_can_be_scored_and_json_says_who_read_and_what_was_written(
+    run: Run, int8_path: Path, photos: Path, yunet: Path, tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for name in ("a/one.jpg", "b/one.jpg"):  # two pictures of one name
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(photos / "grace_hopper.jpg", tmp_path / name)
+    words = ("image", tmp_path / "a", tmp_path / "b", "--model", int8_path, "--detector-model", yunet)
+    result = run(*words, "--json", "--crops", tmp_path / "faces" / "neutral", "--out", copies)
+    assert (result.exit_code, result.stderr) == (0, "")
+    first, second = objects(result.stdout)
+    assert (first["detector"], first["align"]) == ("yunet", "auto")
+    assert first["model"] == {"name": "colours", "recipe": "qat-int8", "sha256": sha256_of(int8_path)}
+    folder = tmp_path / "faces" / "neutral"
+    assert first["crops"] == [str(folder / "one-face-1.png")] and second["crops"] == [str(folder / "one-2-face-1.png")]
+    assert [first["out"], second["out"]] == [str(copies / "one-faces.jpg"), str(copies / "one-faces-2.jpg")]
+    square = read_image(folder / "one-face-1.png")
+    left, top, right, bottom = first["faces"][0]["box"]
+    assert square.shape[0] == square.shape[1] and abs(square.shape[0] - max(right - left, bottom - top)) <= 2
+    scored = run("benchmark", "accuracy", "--model", int8_path, "--data", tmp_path / "faces")
+    assert "faces folder, 2 faces: accuracy" in scored.stdout and "whole photographs" not in scored.stderr
+    text = run(*words, "--out", copies)
+    assert f"one.jpg: 512 x 600, 1 face -> {copies / 'one-faces.jpg'}\n" in text.stdout
+    assert "crops" not in objects(run(*words, "--json").stdout)[0]
+
+
+def test_crops_go_to_a_folder_of_their_own(run: Run, int8_path: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "grace_hopper.jpg", tmp_path / "a.jpg")
+    refusals = (
+        (tmp_path, "expected another folder than the pictures'"),
+        (tmp_path / "a.jpg", "expected a folder; got"),
+        ("", "expected a folder; got an empty name"),
+    )
+    for folder, text in refusals:
+        result = run("image", tmp_path / "a.jpg", "--model", int8_path, "--crops", folder)
+        assert (result.exit_code, result.stdout) == (2, "") and text in result.stderr
+    assert os.listdir(tmp_path) == ["a.jpg"]
+
+
+def test_haar_that_found_nothing_is_told_once(run: Run, int8_path: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (200, 200)).save(tmp_path / f"{name}.png")
+    result = run("image", tmp_path, "--model", int8_path, "--detector", "haar")
+    assert result.exit_code == 0 and result.stdout.count("no faces") == 2
+    assert result.stderr.count("note: no face in 2 pictures by Haar") == 1 == result.stderr.count("fetch yunet")

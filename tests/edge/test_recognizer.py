@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,6 +14,7 @@ import edge
 from edge.detectors import Detection
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
+from edge.preprocess import fit_face
 from edge.recognizer import Recognizer
 from tests.edge import models
 from tests.edge.finding import Fixed
@@ -168,3 +170,18 @@ def test_the_public_names_arrive_on_first_use_and_others_do_not() -> None:
         assert getattr(edge, name) is not None
     with pytest.raises(AttributeError, match="module 'edge' has no attribute 'loda'"):
         edge.loda  # noqa: B018
+
+
+def test_the_squares_cut_out_are_what_the_inputs_are_made_of(int8_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 3), np.uint8)
+    boxes = (Detection((20, 30, 68, 78), 0.9), Detection((130, 80, 178, 128), 0.8), Detection((300, 0, 340, 40), 0.8))
+    ready = recognizer(int8_path, *boxes)
+    reading, squares = ready.read_and_cut(picture)
+    assert [face.probabilities for face in reading.faces] == [face.probabilities for face in ready(picture).faces]
+    assert [square.shape for square in squares] == [(48, 48, 3)] * 2  # the third lies outside
+    assert np.array_equal(squares[0], picture[30:78, 20:68])
+    contract = ready.classifier.model.contract
+    for square, found in zip(squares, boxes, strict=False):
+        face = fit_face(square, contract.crop, contract.input.height, contract.input.width)
+        assert np.array_equal(face, ready.crop(picture, found))

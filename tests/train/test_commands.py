@@ -86,6 +86,7 @@ def test_pack_holds_the_pictures_of_one_part(tmp_path: Path, small_csv: Path) ->
     assert pack.labels.tolist() == [6, 0, 2]
     assert pack.classes[6] == "neutral"
     assert (pack.meta["dataset"], pack.meta["part"]) == ("fer2013", "PublicTest")
+    assert pack.meta["role"] == "validation"
     limited = _run("pack", "--dataset", "synthetic", "--part", "test", "--limit", "5", "--out", out)
     assert limited.exit_code == 0, limited.output
     assert len(read_pack(out).images) == 5

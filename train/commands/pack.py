@@ -27,6 +27,7 @@ def pack(dataset: str, data: Path | None, part: str, protocol: str, limit: int |
     meta = {
         "dataset": loaded.name,
         "part": name,
+        "role": next((role for role, other in loaded.roles.items() if other == name), "other"),
         "protocol": loaded.protocol,
         "fingerprint": loaded.fingerprint,
         "crop": "already cropped",
