@@ -24,6 +24,8 @@ SHELL = (
     "make lint",
     "python3 -m venv .venv",
     ". .venv/bin/activate",
+    "python3 -m venv ~/fer-edge",
+    ". ~/fer-edge/bin/activate",
     ".venv/bin/python -m pytest -m \"not slow\"",
 )  # fmt: skip
 COMMANDS = [command for document in DOCUMENTS for command in commands(document)]
@@ -104,12 +106,19 @@ def test_the_extras_that_the_documents_name_exist() -> None:
     assert named <= known
 
 
-def test_the_snippet_of_the_readme_finds_the_astronauts_face(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_snippets_of_the_readme_find_the_astronauts_face(number: int, tmp_path: Path) -> None:
     import cv2
     from skimage import data
 
-    (snippet,) = blocks(README.read_text(encoding="utf-8"), "python")
+    snippets = blocks(README.read_text(encoding="utf-8"), "python")
+    assert len(snippets) == 2
+    snippet = snippets[number]
     cv2.imwrite(str(tmp_path / "photo.jpg"), data.astronaut()[..., ::-1])
+    video = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (256, 256))
+    for _ in range(3):
+        video.write(cv2.resize(data.astronaut()[..., ::-1], (256, 256)))
+    video.release()
     result = subprocess.run(
         [sys.executable, "-c", snippet],
         cwd=tmp_path,
