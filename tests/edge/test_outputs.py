@@ -144,6 +144,37 @@ def test_a_full_disk_leaves_whole_lines_and_is_one_line(tmp_path: Path, monkeypa
     ]  # fmt: skip
 
 
+def test_a_file_that_is_cut_while_it_is_written_goes_on_from_its_beginning(tmp_path: Path) -> None:
+    """What logrotate does with `copytruncate`."""
+    for append in (False, True):
+        with LineFile(tmp_path / "a", append) as file:
+            file.write_line("one, which is long")
+            os.truncate(tmp_path / "a", 0)
+            file.write_line("two")
+        assert (tmp_path / "a").read_bytes() == b"two\n"
+
+
+def test_a_full_disk_after_the_file_was_cut_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+
+    def full(descriptor: int, content: Any) -> int:
+        if len(content) < 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, bytes(content)[:5])
+
+    with LineFile(tmp_path / "a") as file:
+        file.write_line("one, which is long")
+        os.truncate(tmp_path / "a", 0)
+        file.write_line("two")
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            file.write_line("three")
+        monkeypatch.undo()
+        assert (tmp_path / "a").read_bytes() == b"two\n"
+        file.write_line("four")
+    assert (tmp_path / "a").read_bytes() == b"two\nfour\n"
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_the_full_device_is_a_full_disk() -> None:
     with pytest.raises(OutputError, match="expected to write /dev/full; got: No space left on device"):
