@@ -225,6 +225,15 @@ def test_a_picamera2_that_does_not_load_gets_the_right_advice(tmp_path: Path, co
     assert check.status == "warn" and complaint in check.detail and advice in check.advice
 
 
+def test_a_file_named_picamera2_in_the_current_folder_is_not_the_camera_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picamera2.py").write_text("raise RuntimeError('another')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    problem = cameras.picamera2_problem(Machine())
+    assert problem is None or "another" not in problem
+
+
 def test_a_camera_that_may_not_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = fake(tmp_path, PI4, WITHOUT_PICAMERA2)
     monkeypatch.setattr("edge.system.cameras.os.access", lambda path, mode: False)
