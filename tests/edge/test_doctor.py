@@ -395,6 +395,12 @@ def test_a_full_disk_and_a_read_only_cache_are_warned_about(monkeypatch: pytest.
     assert "FER_EDGE_CACHE" in software.disk().advice and software.disk().status == "warn"
 
 
+def test_an_account_without_a_home_is_warned_and_has_a_detector(without_home: None) -> None:
+    assert (software.disk().status, software.disk().facts["cache"]) == ("warn", None)
+    assert "FER_EDGE_CACHE" in software.disk().advice
+    assert software.detector().facts == {"name": "haar", "cached": []}
+
+
 def test_only_a_failure_makes_the_report_not_ok(tmp_path: Path, int8_path: Path) -> None:
     checks = list(examine(int8_path, fake(tmp_path, PI5, silent)))
     assert [check.name for check in checks] == NAMES
