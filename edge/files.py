@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.errors import DataError, OutputError
+from edge.errors import DataError, EdgeError, OutputError
 
 _BLOCK_BYTES = 1 << 20
 ONE_LINE = 320  # characters that a list or object may have in one line of a record
@@ -174,12 +174,22 @@ def cache_dir() -> Path:
     """Return the folder for downloaded files: $FER_EDGE_CACHE, else $XDG_CACHE_HOME/fer-edge, else ~/.cache/fer-edge.
 
     The folder is not created.
+
+    Raises:
+        EdgeError: neither variable is set, and the account has no home folder.
     """
     own = os.environ.get("FER_EDGE_CACHE")
     if own:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fer-edge"
+    if base:
+        return Path(base) / "fer-edge"
+    try:
+        return Path.home() / ".cache" / "fer-edge"
+    except RuntimeError as error:
+        raise EdgeError(
+            "expected a home folder for downloaded files; got an account without one; set FER_EDGE_CACHE to a folder"
+        ) from error
 
 
 def _check_ordinary(path: str | os.PathLike[str]) -> None:

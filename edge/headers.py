@@ -38,6 +38,8 @@ class Header:
         premultiplied: the colours are already multiplied by alpha.
         transparent_grey: a PNG's fully transparent grey level, in 0..1; None: none.
         bits: of a sample, in PNG and TIFF; the others have 8.
+        has_alpha: a fourth channel is transparency; a BMP of 32 bits may leave it unused.
+        white_is_zero: a TIFF's grey levels count from white; OpenCV turns those of 8 bits, not of 16.
     """
 
     format: str
@@ -47,6 +49,8 @@ class Header:
     premultiplied: bool = False
     transparent_grey: float | None = None
     bits: int = 8
+    has_alpha: bool = True
+    white_is_zero: bool = False
 
 
 def read_header(content: bytes) -> Header:
@@ -191,7 +195,9 @@ def _bmp(content: bytes) -> Header:
         raise _damaged("BMP", f"{width} columns")
     if compression in (0, 3) and start + (width * depth + 31) // 32 * 4 * height > len(content):
         raise _ends_early("BMP")
-    return Header("BMP", width, height)
+    # Only headers of 56 bytes and more have a mask for alpha; OpenCV gives a fourth channel with shorter ones too.
+    has_alpha = header_size >= 56 and struct.unpack_from("<I", content, 66)[0] != 0
+    return Header("BMP", width, height, has_alpha=has_alpha)
 
 
 def _tiff(content: bytes) -> Header:
@@ -206,7 +212,8 @@ def _tiff(content: bytes) -> Header:
     bits = tags.get(tiff.BITS, (8,))
     premultiplied = tags.get(tiff.EXTRA_SAMPLES, (0,))[0] == tiff.ASSOCIATED_ALPHA or bits[0] <= 8
     width, height = tags[tiff.WIDTH][0], tags[tiff.HEIGHT][0]
-    return Header("TIFF", width, height, premultiplied=premultiplied, bits=max(bits))
+    white_is_zero = tags.get(tiff.PHOTOMETRIC) == (tiff.WHITE_IS_ZERO,)
+    return Header("TIFF", width, height, premultiplied=premultiplied, bits=max(bits), white_is_zero=white_is_zero)
 
 
 def _ends_early(kind: str) -> ImageError:

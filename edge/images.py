@@ -45,7 +45,8 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
     Returns:
         (height, width, 3) uint8, 0..255. Exif orientation applied; transparency laid on white; 16-bit values divided
-        by 257 and rounded; grey repeated into three channels; CMYK converted. Of an animation, the first frame.
+        by 257 and rounded, and turned where a TIFF counts them from white; grey repeated into three channels; CMYK
+        converted. Of an animation, the first frame.
 
     Raises:
         ImageError: missing, no ordinary file, empty, not one of the formats, damaged, cut short, or with more than
@@ -206,6 +207,8 @@ def _to_rgb(decoded: npt.NDArray[np.generic], header: Header) -> npt.NDArray[np.
         pixels = np.empty(shape, np.uint8)
         for rows in _bands(shape[0]):
             pixels[rows] = (decoded[rows].astype(np.uint32).reshape(-1, *shape[1:]) + 128) // 257
+        if channels == 1 and header.white_is_zero:
+            np.subtract(255, pixels, out=pixels)
     else:
         pixels = decoded.astype(np.uint8, copy=False).reshape(shape)
     if channels == 1:
@@ -214,7 +217,7 @@ def _to_rgb(decoded: npt.NDArray[np.generic], header: Header) -> npt.NDArray[np.
         return np.repeat(pixels, 3, axis=2)
     to_rgb = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGB
     rgb = cv2.cvtColor(np.ascontiguousarray(pixels), to_rgb).astype(np.uint8, copy=False)
-    if channels == 3:
+    if channels == 3 or not header.has_alpha:
         return rgb
     alpha = pixels[:, :, 3:]
     if (alpha == 255).all():

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from edge.errors import OutputError
+from edge.errors import EdgeError, OutputError
 from edge.files import cache_dir, write_atomically
 
 SILENCE = "FER_EDGE_NO_NOTICE"
@@ -29,7 +29,7 @@ def first_use() -> None:
         marker = cache_dir() / MARKER
         if marker.exists():
             return
-    except (OSError, RuntimeError):  # RuntimeError: an account without a home folder
+    except (OSError, EdgeError):  # EdgeError: an account without a home folder
         marker = None
     click.echo(TEXT, err=True)
     if marker is not None:

@@ -48,19 +48,18 @@ class LineFile(Closing):
         self._descriptor = -1
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if append else os.O_TRUNC)
+            # O_APPEND: each line goes to the end as it is then, also of a file that was cut meanwhile (copytruncate).
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | (0 if append else os.O_TRUNC)
             self._descriptor = os.open(path, flags, 0o666)
             self._ordinary = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+            end = 0
             if append and self._ordinary:
-                self._end = _end_of_last_line(path)
-                os.ftruncate(self._descriptor, self._end)
-                os.lseek(self._descriptor, self._end, os.SEEK_SET)
-            else:
-                self._end = 0
+                end = _end_of_last_line(path)
+                os.ftruncate(self._descriptor, end)
         except OSError as error:
             self.close()
             raise _refused(path, error) from error
-        self.empty = self._end == 0
+        self.empty = end == 0
 
     def write_line(self, line: str) -> None:
         """Write a line (without its newline).
@@ -69,6 +68,7 @@ class LineFile(Closing):
             OutputError: it cannot be written; an ordinary file then ends with the line before.
         """
         content = line.encode("utf-8") + b"\n"
+        end = os.fstat(self._descriptor).st_size  # of this very moment: the file may have been cut since the last line
         try:
             self._write(content)
         except BrokenPipeError:
@@ -76,10 +76,8 @@ class LineFile(Closing):
         except OSError as error:
             if self._ordinary:
                 with contextlib.suppress(OSError):  # the first error is the one to tell
-                    os.ftruncate(self._descriptor, self._end)
-                    os.lseek(self._descriptor, self._end, os.SEEK_SET)
+                    os.ftruncate(self._descriptor, end)
             raise _refused(self.path, error) from error
-        self._end += len(content)
         self.empty = False
 
     def close(self) -> None:

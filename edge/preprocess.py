@@ -78,18 +78,18 @@ def crop_face(
             the box's centre, so that the face comes out upright. 0 cuts pixels as they are.
 
     Raises:
-        ValueError: the picture is no such array, the box is empty, not finite or wholly outside the picture, or the
-            angle is not finite.
+        ValueError: the picture is no such array, the box is empty, not finite or not `in_view`, or the angle is not
+            finite.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected a uint8 picture of shape (h, w, 3); got {image.dtype} of shape {image.shape}")
     if not math.isfinite(roll_deg):
         raise ValueError(f"expected a finite angle; got {roll_deg}")
-    left, top, side = crop_square(box, crop)
-    if left >= image.shape[1] or top >= image.shape[0] or left + side <= 0 or top + side <= 0:
+    if not in_view(box, crop, image.shape[1], image.shape[0]):
         raise ValueError(f"expected a box inside the {image.shape[1]} x {image.shape[0]} picture; got {box}")
     resolution_px = crop.resolution_px or max(height, width)
     if roll_deg == 0:
+        left, top, side = crop_square(box, crop)
         face = _cut_small(image, left, top, side, resolution_px)
     else:
         face = _cut_turned(image, box, crop, roll_deg, resolution_px)
@@ -126,6 +126,22 @@ def crop_square(box: Box, crop: CropSpec) -> tuple[int, int, int]:
     centre_x = (left + right) / 2 + crop.offset_x * side
     centre_y = (top + bottom) / 2 + crop.offset_y * side
     return round(centre_x - side / 2), round(centre_y - side / 2), max(1, round(side))
+
+
+def in_view(box: Box, crop: CropSpec, width: int, height: int) -> bool:
+    """Return whether the square that `crop_face` cuts for a box overlaps the picture; it can be cut only then.
+
+    Args:
+        box: (left, top, right, bottom) in pixels, in the reference convention.
+        crop: how the training faces were cut.
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+
+    Raises:
+        ValueError: the box is empty or not finite.
+    """
+    left, top, side = crop_square(box, crop)
+    return left < width and top < height and left + side > 0 and top + side > 0
 
 
 def roll_of(right_eye: tuple[float, float], left_eye: tuple[float, float]) -> float:

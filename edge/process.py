@@ -28,7 +28,7 @@ def run_python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
     try:
         ran = subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-P", *arguments],  # without -P, a folder `edge` where it is called would win
             env={**os.environ, "PYTHONPATH": path},
             capture_output=True,
             text=True,

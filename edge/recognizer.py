@@ -22,7 +22,7 @@ from edge.alignment import ALIGNMENTS, Alignment, placed
 from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, DetectorName, load_detector
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
-from edge.preprocess import crop_face, crop_square
+from edge.preprocess import crop_face, crop_square, in_view
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ class Recognizer:
             raise ValueError(f"expected a picture with pixels; got shape {picture.shape}")
         start = time.perf_counter_ns()
         detections = [
-            (found, box) for found in self.detector.detect(picture) if (box := _clipped(found, picture)) is not None
+            (found, box)
+            for found in self.detector.detect(picture)
+            if (box := _clipped(found, picture)) is not None and self.can_crop(picture, found)
         ]
         detected = time.perf_counter_ns()
         crops = [self.crop(picture, found) for found, _ in detections]
@@ -168,12 +170,26 @@ class Recognizer:
         self.detector.detect(np.zeros((480, 640, 3), np.uint8))
         self.classifier.probabilities(np.zeros((1, contract.input.height, contract.input.width, 3), np.uint8))
 
+    def can_crop(self, picture: npt.NDArray[np.uint8], found: Detection) -> bool:
+        """Return whether `crop` can cut a face: at the border, its square may lie outside though its box does not.
+
+        Args:
+            picture: (height, width, 3) uint8 RGB.
+            found: the face in it.
+
+        Raises:
+            ValueError: its box is empty or not finite.
+        """
+        height, width = picture.shape[:2]
+        box, _ = placed(found, self.align, width, height)
+        return in_view(box, self.classifier.model.contract.crop, width, height)
+
     def crop(self, picture: npt.NDArray[np.uint8], found: Detection) -> npt.NDArray[np.uint8]:
         """Return a face as the model's (height, width, 3) uint8 RGB input, turned upright as `align` asks.
 
         Args:
             picture: (height, width, 3) uint8 RGB.
-            found: the face in it; some of its box must lie inside.
+            found: the face in it; `can_crop` must allow it.
 
         Raises:
             ValueError: as `crop_face`.

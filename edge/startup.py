@@ -21,6 +21,7 @@ from edge.stability import Series, judge
 from edge.system.conditions import conditions, ended
 from edge.system.machine import Machine
 
+THREADS = 1  # of the interpreter
 Tick = Callable[[int, int], None]  # (done, in all)
 
 
@@ -34,7 +35,8 @@ def startup_record(
 ) -> dict[str, Any]:
     """Return the startup record of `fer-edge --help` and `fer-edge image`, run in turns after an untimed round.
 
-    The files are in the system's cache by then: after a boot, reading them comes on top.
+    The interpreter of `fer-edge image` has as many threads as the record says. The files are in the system's cache by
+    then: after a boot, reading them comes on top.
 
     Args:
         repeats: timed rounds, 1 or more.
@@ -56,10 +58,8 @@ def startup_record(
         path = Path(folder) / "face.jpg"
         if picture is None:
             path.write_bytes(encode_jpeg(SyntheticCamera(fps=0).read(), JPEG_QUALITY))
-        words = {
-            "fer-edge --help": ["--help"],
-            "fer-edge image": ["image", str(picture or path), "--json", "--detector", detector],
-        }
+        image = ["image", str(picture or path), "--json", "--detector", detector, "--threads", str(THREADS)]
+        words = {"fer-edge --help": ["--help"], "fer-edge image": image}
         samples: dict[str, list[float]] = {name: [] for name in words}
         for repeat in range(-1, repeats):
             for name, arguments in words.items():
@@ -71,10 +71,10 @@ def startup_record(
     course = ended(where, before)
     series = [Series(name, seconds) for name, seconds in samples.items()]
     return {
-        **common("startup", Classifier(read_model(None), 1), command, course, where),
+        **common("startup", Classifier(read_model(None), THREADS), command, course, where),
         "detector": detector,
         "commands": [summary(name, seconds) for name, seconds in samples.items()],
-        "stability": judge(series, course, threads=1),
+        "stability": judge(series, course, threads=THREADS),
     }
 
 

@@ -192,12 +192,17 @@ class Stream:
         boxes = {track.number: box for track in tracks if (box := _clipped(track.box, picture)) is not None}
         tracks = tuple(track for track in tracks if track.number in boxes)
         followed = time.perf_counter_ns()
-        wanted = [track for track in tracks if track.misses == 0 and self._is_due(track)]
-        crops = [self.recognizer.crop(picture, Detection(track.box, track.score, track.points)) for track in wanted]
+        wanted = [
+            (track.number, Detection(track.box, track.score, track.points))
+            for track in tracks
+            if track.misses == 0 and self._is_due(track)
+        ]
+        places = {number: place for number, place in wanted if self.recognizer.can_crop(picture, place)}
+        crops = [self.recognizer.crop(picture, place) for place in places.values()]
         cropped = time.perf_counter_ns()
         rows = [self.recognizer.classifier.probabilities(crop)[0] for crop in crops]
         inferred = time.perf_counter_ns()
-        rows_of = {track.number: row for track, row in zip(wanted, rows, strict=True)}
+        rows_of = dict(zip(places, rows, strict=True))
         events: list[Event] = []
         faces = tuple(
             face

@@ -9,8 +9,9 @@ import struct
 
 from edge.errors import ImageError
 
-WIDTH, HEIGHT, BITS, STRIP_OFFSETS, ORIENTATION, STRIP_COUNTS = 256, 257, 258, 273, 274, 279
+WIDTH, HEIGHT, BITS, PHOTOMETRIC, STRIP_OFFSETS, ORIENTATION, STRIP_COUNTS = 256, 257, 258, 262, 273, 274, 279
 TILE_OFFSETS, TILE_COUNTS, EXTRA_SAMPLES = 324, 325, 338
+WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC: grey levels count from white to black
 ASSOCIATED_ALPHA = 1  # a value of EXTRA_SAMPLES: colours are already multiplied by alpha
 
 _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # field type -> struct letter: BYTE, SHORT, LONG, LONG8

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -24,9 +26,9 @@ from edge.stream import StreamReading
 # Codecs by suffix, tried in this order: what FFmpeg in OpenCV's wheels and OpenCV's own writer can always encode first.
 CODECS: Mapping[str, Sequence[str]] = {".mp4": ("mp4v", "avc1"), ".avi": ("MJPG", "XVID", "mp4v")}
 DEFAULT_VIDEO_FPS = 25.0
-_LONGEST_STILL_S = 2.0  # a longer gap in a camera's frames is cut from the video
+_LONGEST_STILL_S = 2.0  # a longer gap in a camera's frames, and longer than its pace, is cut from the video
 _KEPT_FREE_BYTES = 8 << 20  # room to finish the video in
-_LOOK_EVERY = 15  # frames between two looks at the free space
+_LOOK_EVERY = 15  # frames of the video between two looks at the free space
 
 
 class AnnotatedVideo(Closing):
@@ -35,7 +37,7 @@ class AnnotatedVideo(Closing):
     It grows under a temporary name and is moved into place by `close`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], width: int, height: int, fps: float) -> None:
+    def __init__(self, path: str | os.PathLike[str], width: int, height: int, fps: float, live: bool = True) -> None:
         """Open the writer.
 
         Args:
@@ -43,6 +45,7 @@ class AnnotatedVideo(Closing):
             width: of the frames, pixels; others are scaled to it.
             height: of the frames, pixels.
             fps: frames a second; 0: 25.
+            live: the frames are a camera's, which may be away for hours: its longer gaps are cut. A file's are kept.
 
         Raises:
             OutputError: another suffix, an unwritable place, or no codec that this OpenCV can write.
@@ -52,11 +55,11 @@ class AnnotatedVideo(Closing):
         if suffix not in CODECS:
             raise OutputError(f"{path}: expected a name ending in {' or '.join(CODECS)}; got {suffix!r}; rename it")
         self._size, self._fps = (width, height), fps or DEFAULT_VIDEO_FPS
+        self._longest_still_s = max(_LONGEST_STILL_S, 1 / self._fps) if live else math.inf
         self._stack = ExitStack()
         self._temporary = self._stack.enter_context(atomic_path(path))
         self.codec, self._writer = self._open(CODECS[suffix])
         self.count = 0  # frames in the video
-        self._taken = 0
         self._offset_s: float | None = None
         self._last_s = 0.0
 
@@ -66,28 +69,22 @@ class AnnotatedVideo(Closing):
         Raises:
             OutputError: the disk is all but full; what was written can still be closed soundly.
         """
-        if self._taken % _LOOK_EVERY == 0:
-            free = shutil.disk_usage(self._temporary.parent).free
-            if free < _KEPT_FREE_BYTES:
-                raise OutputError(
-                    f"expected room on the disk for {self.path}; got {free:,} bytes free; the video ends here, make "
-                    "room and run it again"
-                )
-        self._taken += 1
         seconds = reading.frame.captured_s
         if self._offset_s is None:
             self._offset_s = seconds
-        elif seconds - self._last_s > _LONGEST_STILL_S:
-            self._offset_s += seconds - self._last_s - _LONGEST_STILL_S
+        else:
+            self._offset_s += max(0.0, seconds - self._last_s - self._longest_still_s)
         self._last_s = seconds
         wanted = round((seconds - self._offset_s) * self._fps) + 1
         if wanted > self.count:
             picture = cv2.cvtColor(drawn(reading), cv2.COLOR_RGB2BGR)
             if picture.shape[1::-1] != self._size:
                 picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
-            for _ in range(wanted - self.count):
+            while self.count < wanted:
+                if self.count % _LOOK_EVERY == 0:
+                    self._check_room()
                 self._writer.write(picture)
-            self.count = wanted
+                self.count += 1
 
     def close(self) -> None:
         """Finish the video and move it into place.
@@ -107,6 +104,26 @@ class AnnotatedVideo(Closing):
                 )
             if not self.count:
                 raise OutputError(f"expected frames to write to {self.path}; got none; no file was made")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it; without a frame yet, what ends the block passes through and no file is made."""
+        if error is None or self.count or self._writer is None:
+            self.close()
+            return
+        self._writer.release()
+        self._writer = None
+        self._stack.__exit__(kind, error, trace)
+
+    def _check_room(self) -> None:
+        """Raise OutputError where the disk is all but full."""
+        free = shutil.disk_usage(self._temporary.parent).free
+        if free < _KEPT_FREE_BYTES:
+            raise OutputError(
+                f"expected room on the disk for {self.path}; got {free:,} bytes free; the video ends here, make "
+                "room and run it again"
+            )
 
     def _open(self, codecs: Sequence[str]) -> tuple[str, Any]:
         for codec in codecs:

@@ -253,7 +253,7 @@ def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[A
         from edge.videos import AnnotatedVideo
 
         fps = min(source.fps or _MOST_LIVE_VIDEO_FPS, _MOST_LIVE_VIDEO_FPS) if source.live else source.fps
-        yield AnnotatedVideo(config.out, source.width, source.height, fps)
+        yield AnnotatedVideo(config.out, source.width, source.height, fps, source.live)
 
 
 def meta_of(source: Source, recognizer: Recognizer, settings: StreamSettings) -> dict[str, Any]:

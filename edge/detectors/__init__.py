@@ -25,6 +25,7 @@ from edge.detectors.core import DETECTION_SIDE_PX, MIN_SCORE, MIN_SIDE_PX, Detec
 from edge.detectors.core import read_network as _read_network
 from edge.detectors.haar import HAAR_NAME, Haar, HaarSettings, from_haar
 from edge.detectors.yunet import YUNET_FETCH, YUNET_FILE, YUNET_NAME, YUNET_SHA256, YuNet
+from edge.errors import EdgeError
 from edge.files import cache_dir
 from edge.flatbuffer import IDENTIFIER
 
@@ -71,25 +72,32 @@ def load_detector(
 
     Raises:
         DetectorError: the file is missing, is not the detector's, or is not the pinned one where it must be.
+        EdgeError: a file of the cache folder is needed on an account without a home folder.
         ValueError: an unknown name, or a model for Haar.
     """
     if name not in DETECTORS:
         raise ValueError(f"expected a detector {', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}; got {name!r}")
     if name == "haar" and model is not None:
         raise ValueError(f"expected no detector model with haar; got {model}; leave it out, or use yunet or blazeface")
-    yunet, blazeface = cache_dir() / YUNET_NAME, cache_dir() / BLAZEFACE_NAME
     if name == "auto":
-        if model is not None:
-            name = "blazeface" if _is_tflite(model) else "yunet"
-        else:
-            name = "yunet" if yunet.exists() else "blazeface" if blazeface.exists() else "haar"
+        name = _best_cached() if model is None else "blazeface" if _is_tflite(model) else "yunet"
     if name == "haar":
         return Haar(side_px)
     if name == "blazeface":
-        return BlazeFace(blazeface if model is None else model)
+        return BlazeFace(cache_dir() / BLAZEFACE_NAME if model is None else model)
     if model is None:
-        check_sha256(yunet, _read_network(yunet, YUNET_FILE, YUNET_FETCH), YUNET_SHA256, YUNET_FILE, YUNET_FETCH)
-    return YuNet(yunet if model is None else model, side_px)
+        model = cache_dir() / YUNET_NAME
+        check_sha256(model, _read_network(model, YUNET_FILE, YUNET_FETCH), YUNET_SHA256, YUNET_FILE, YUNET_FETCH)
+    return YuNet(model, side_px)
+
+
+def _best_cached() -> DetectorName:
+    """Return the best detector whose file lies in the cache folder; Haar, which needs none, where there is no other."""
+    try:
+        folder = cache_dir()
+    except EdgeError:  # an account without a home folder has nothing cached
+        return "haar"
+    return "yunet" if (folder / YUNET_NAME).exists() else "blazeface" if (folder / BLAZEFACE_NAME).exists() else "haar"
 
 
 def _is_tflite(path: str | os.PathLike[str]) -> bool:

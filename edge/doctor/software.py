@@ -70,10 +70,11 @@ def detector() -> Check:
     faces = len(found.detect(np.zeros((64, 64, 3), np.uint8)))
     if faces:
         raise ValueError(f"expected no face in a black picture; got {faces} from {found.name}; reinstall OpenCV")
+    if found.name == "haar":  # nothing is cached, or there is no place for it
+        facts = {"name": found.name, "cached": []}
+        return Check("detector", "ok", "haar, frontal faces only", "`fer-edge fetch yunet` for a better one", facts)
     cached = {name: (cache_dir() / name).is_file() for name in (YUNET_NAME, BLAZEFACE_NAME)}
     facts = {"name": found.name, "cached": [name for name, there in cached.items() if there]}
-    if found.name == "haar":
-        return Check("detector", "ok", "haar, frontal faces only", "`fer-edge fetch yunet` for a better one", facts)
     return Check("detector", "ok", f"{found.name}, {', '.join(facts['cached'])} in the cache folder", facts=facts)
 
 
@@ -129,9 +130,14 @@ def xnnpack(path: str | os.PathLike[str] | None = None) -> Check:
 
 def disk() -> Check:
     """Whether the cache folder has room."""
+    from edge.errors import EdgeError
     from edge.files import cache_dir
 
-    folder = cache_dir()
+    try:
+        folder = cache_dir()
+    except EdgeError:
+        nothing = {"cache": None, "free_bytes": None, "writable": False}
+        return Check("disk", "warn", "this account has no home folder", "set FER_EDGE_CACHE to a folder", nothing)
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
     free, writable = shutil.disk_usage(existing).free, os.access(existing, os.W_OK)
     facts = {"cache": str(folder), "free_bytes": free, "writable": writable}

@@ -61,9 +61,10 @@ def cameras(machine: Machine) -> tuple[Camera, ...]:
 def picamera2_problem(machine: Machine) -> str | None:
     """Return why Python cannot use picamera2, in one line; None if it can.
 
-    It is imported in a process of its own: its compiled parts may not fit this environment's NumPy.
+    It is imported in a process of its own: its compiled parts may not fit this environment's NumPy. With -P, a file of
+    that name where the command runs is not it.
     """
-    done = machine.run((sys.executable, "-c", f"import {PICAMERA2}"))
+    done = machine.run((sys.executable, "-P", "-c", f"import {PICAMERA2}"))
     if done is None:
         return "it could not be tried, or did not end"
     if done.code == 0:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import EdgeError
-from edge.web.guard import HEADERS, Ask, Guard
+from edge.web.guard import HEADERS, Ask, Guard, cookie_name
 from edge.web.hub import Hub
 from edge.web.stills import MAX_BYTES, Stills
 from edge.web.view import LiveView, Viewers
@@ -87,16 +87,17 @@ class Pages:
         from aiohttp import web
 
         sent = request.headers
+        host = sent.get("Host", "")  # as it came: aiohttp's own address of a request raises where it is no host
         refusal = self._guard.refusal(
             Ask(
                 method=request.method,
                 path=request.path,
-                host=sent.get("Host", ""),
+                host=host,
                 origin=sent.get("Origin", ""),
                 fetch_site=sent.get("Sec-Fetch-Site", ""),
                 fetch_mode=sent.get("Sec-Fetch-Mode", ""),
                 authorization=sent.get("Authorization", ""),
-                cookie=request.cookies.get(_cookie_name(request), ""),
+                cookie=request.cookies.get(cookie_name(host), ""),
                 query_token=request.query.get("token", ""),
             )
         )
@@ -113,7 +114,8 @@ class Pages:
         content = files("edge.web").joinpath("page", name).read_bytes()
         response = web.Response(body=content, content_type=kind, charset="utf-8")
         if self._guard.token is not None and "token" in request.query:
-            response.set_cookie(_cookie_name(request), self._guard.cookie, httponly=True, samesite="Strict", path="/")
+            name = cookie_name(request.headers.get("Host", ""))
+            response.set_cookie(name, self._guard.cookie, httponly=True, samesite="Strict", path="/")
         return response
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
@@ -194,6 +196,7 @@ class Pages:
 
     async def _image(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
+        from aiohttp.http import HttpProcessingError
 
         with self._reading_stills.one() as room:
             if not room:
@@ -202,6 +205,10 @@ class Pages:
                 content = await _body(request)
             except TimeoutError:
                 return _error(408, f"expected a picture within {BODY_S:g} s; got a part of it; send it again")
+            except ConnectionError:  # nobody is there to read the answer
+                return _error(400, "expected a whole picture; got a part of it; send it again")
+            except (web.RequestPayloadError, HttpProcessingError):
+                return _error(400, "expected a body as its headers say; got another; send the picture as it is")
             if content is None:
                 return _error(413, f"expected at most {MAX_BYTES:,} bytes; got more; scale the picture down")
             name = request.query.get("name", "upload")
@@ -229,6 +236,8 @@ async def _body(request: web.Request) -> bytes | None:
 
     Raises:
         TimeoutError: it comes too slowly.
+        ConnectionError: the sender is gone.
+        aiohttp.web.RequestPayloadError: it is not encoded as the headers say; likewise HttpProcessingError.
     """
     if (request.content_length or 0) > MAX_BYTES:
         return None
@@ -248,11 +257,6 @@ async def _body(request: web.Request) -> bytes | None:
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(HEADERS)
-
-
-def _cookie_name(request: web.Request) -> str:
-    """Return the cookie's name: cookies are shared by a machine's ports, so the port stands in it."""
-    return f"fer_edge_{request.url.port or 80}"
 
 
 def _full(most: int) -> web.Response:

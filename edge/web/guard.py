@@ -13,7 +13,7 @@ import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 OPEN_PATHS = ("/healthz",)  # answered without the token: they say nothing of what is seen
 SHORTEST_TOKEN = 16
@@ -125,6 +125,12 @@ def own_names(bound_to: str, machine: str, more: Iterable[str] = ()) -> frozense
     return frozenset(name.lower().rstrip(".") for name in names if name)
 
 
+def cookie_name(host: str) -> str:
+    """Return the cookie's name for a Host header: cookies are shared by a machine's ports, so the port stands in it."""
+    parts = _host_parts(host)
+    return f"fer_edge_{(None if parts is None else parts.port) or 80}"
+
+
 def is_loopback(host: str) -> bool:
     """Return whether an address or name to listen on is this machine's to itself."""
     try:
@@ -154,20 +160,29 @@ def _is_own_page(ask: Ask) -> bool:
         return False
     if ask.method in ("GET", "HEAD") or not ask.origin:  # a program sends no Origin; a browser always does
         return True
-    parts = urlsplit(ask.origin)
+    try:
+        parts = urlsplit(ask.origin)
+    except ValueError:  # no address, so not ours
+        return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == ask.host.lower()
 
 
 def _host_name(host: str) -> str | None:
     """Return the name or address in a Host header, lower case, without port and brackets; None: it is no host."""
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises where it is no number
-    except ValueError:
-        return None
-    if parts.netloc != host or not parts.hostname or "@" in host:
+    parts = _host_parts(host)
+    if parts is None or parts.netloc != host or not parts.hostname or "@" in host:
         return None
     return parts.hostname.rstrip(".")
+
+
+def _host_parts(host: str) -> SplitResult | None:
+    """Return the parts of a Host header, among them a port of 0..65535 or none; None: it cannot be split."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # raises where it is no such number
+    except ValueError:
+        return None
+    return parts
 
 
 def _same(given: str, expected: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from edge.web.view import LiveView
 
 MOST_CONNECTIONS = 64
 _IDLE_S = 15.0  # for a request to come, and for the next one
+_LOGGER = "edge.web"
 _START_S, _END_S = 30.0, 5.0  # a loaded board takes its time to import the web library
 
 
@@ -94,6 +96,7 @@ class WebServer(Closing):
         runner = web.AppRunner(
             self.pages.application(),
             access_log=None,
+            logger=_logger(),
             keepalive_timeout=_IDLE_S,
             lingering_time=2.0,
             shutdown_timeout=1.0,
@@ -111,6 +114,22 @@ class WebServer(Closing):
         finally:
             listening.close()
             await runner.cleanup()
+
+
+def _logger() -> logging.Logger:
+    """Return the logger of aiohttp's server."""
+    logger = logging.getLogger(_LOGGER)
+    logger.addFilter(_is_ours)  # the same one is not added twice
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Return whether a failure is not the sender's, who broke off or sent what is no request or body."""
+    from aiohttp import web
+    from aiohttp.http import HttpProcessingError
+
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, ConnectionError | web.RequestPayloadError | HttpProcessingError)
 
 
 class _Refused(asyncio.Protocol):

@@ -219,6 +219,15 @@ def test_a_missing_model_or_detector_is_one_line(
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and text in result.stderr
 
 
+def test_an_account_without_a_home_reads_pictures_and_is_told_in_a_line_where_it_cannot(
+    run: Run, int8_path: Path, photos: Path, without_home: None
+) -> None:
+    words = ("image", photos / "grace_hopper.jpg", "--model", int8_path)
+    assert run(*words).exit_code == 0
+    result = run(*words, "--detector", "yunet", env={"FER_EDGE_NO_NOTICE": "1"})
+    assert result.exit_code == 1 and "set FER_EDGE_CACHE" in result.stderr and result.stderr.count("\n") == 1
+
+
 def test_info_says_what_the_file_says(run: Run, int8_path: Path) -> None:
     result = run("info", "--model", int8_path, "--json")
     assert (result.exit_code, result.stderr) == (0, "")

@@ -24,7 +24,7 @@ from edge.detectors import (
 )
 from edge.detectors.core import large_enough
 from edge.detectors.haar import stretched
-from edge.errors import DetectorError
+from edge.errors import DetectorError, EdgeError
 from edge.files import sha256_of
 from edge.images import read_image
 
@@ -219,6 +219,14 @@ def test_auto_takes_the_given_file_then_yunet_then_blazeface_then_haar(
     assert load_detector().name == load_detector("yunet").name == "yunet"
     assert load_detector(model=blazeface_path).name == "blazeface"
     assert load_detector("haar").name == "haar"
+
+
+def test_without_a_home_folder_only_a_cached_file_is_missed(yunet_path: Path, without_home: None) -> None:
+    assert load_detector().name == load_detector("haar").name == "haar"
+    assert load_detector(model=yunet_path).name == load_detector("yunet", yunet_path).name == "yunet"
+    for name in ("yunet", "blazeface"):
+        with pytest.raises(EdgeError, match="set FER_EDGE_CACHE"):
+            load_detector(name)
 
 
 def test_another_file_is_allowed_by_name_but_not_in_the_cache(

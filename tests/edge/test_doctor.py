@@ -225,6 +225,15 @@ def test_a_picamera2_that_does_not_load_gets_the_right_advice(tmp_path: Path, co
     assert check.status == "warn" and complaint in check.detail and advice in check.advice
 
 
+def test_a_file_named_picamera2_in_the_current_folder_is_not_the_camera_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picamera2.py").write_text("raise RuntimeError('another')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    problem = cameras.picamera2_problem(Machine())
+    assert problem is None or "another" not in problem
+
+
 def test_a_camera_that_may_not_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = fake(tmp_path, PI4, WITHOUT_PICAMERA2)
     monkeypatch.setattr("edge.system.cameras.os.access", lambda path, mode: False)
@@ -384,6 +393,12 @@ def test_a_full_disk_and_a_read_only_cache_are_warned_about(monkeypatch: pytest.
     assert "make room" in software.disk().advice
     monkeypatch.setattr("edge.doctor.software.os.access", lambda path, mode: False)
     assert "FER_EDGE_CACHE" in software.disk().advice and software.disk().status == "warn"
+
+
+def test_an_account_without_a_home_is_warned_and_has_a_detector(without_home: None) -> None:
+    assert (software.disk().status, software.disk().facts["cache"]) == ("warn", None)
+    assert "FER_EDGE_CACHE" in software.disk().advice
+    assert software.detector().facts == {"name": "haar", "cached": []}
 
 
 def test_only_a_failure_makes_the_report_not_ok(tmp_path: Path, int8_path: Path) -> None:

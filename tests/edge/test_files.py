@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import DataError, OutputError
+from edge.errors import DataError, EdgeError, OutputError
 from edge.files import (
     ONE_LINE,
     atomic_path,
@@ -116,6 +116,15 @@ def test_the_cache_folder_is_our_own_variable_then_xdg_then_home(monkeypatch: py
     assert cache_dir() == Path("/xdg/fer-edge")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_dir() == Path("/home/me/.cache/fer-edge")
+
+
+def test_an_account_without_a_home_is_told_the_variable_and_needs_none_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_home: None
+) -> None:
+    with pytest.raises(EdgeError, match="got an account without one; set FER_EDGE_CACHE to a folder"):
+        cache_dir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / "fer-edge"
 
 
 def test_a_record_comes_back_as_it_was_written_and_one_with_nan_replaces_nothing(tmp_path: Path) -> None:

@@ -115,6 +115,32 @@ def test_sixteen_bits_are_scaled_not_cut(suffix: str) -> None:
     assert decode_image(sixteen_bit(suffix, colour)).tolist() == [[[10, 20, 30]]]
 
 
+def test_grey_levels_that_count_from_white_are_turned_once() -> None:
+    """A TIFF's PhotometricInterpretation, tag 262, is 0 then."""
+    black_is_zero, white_is_zero = struct.pack("<HHIH", 262, 3, 1, 1), struct.pack("<HHIH", 262, 3, 1, 0)
+    for levels in (np.array([[0, 257 * 7, 65535]], np.uint16), np.array([[0, 7, 255]], np.uint8)):
+        content = sixteen_bit(".tiff", levels)
+        assert content.count(black_is_zero) == 1
+        assert decode_image(content)[0, :, 0].tolist() == [0, 7, 255]
+        assert decode_image(content.replace(black_is_zero, white_is_zero))[0, :, 0].tolist() == [255, 248, 0]
+
+
+def bitfields(header_size: int, *masks: int) -> bytes:
+    """Return a BMP of one pixel of 32 bits, (200, 2, 1) with 128 in its fourth byte, whose header has these masks."""
+    sizes = struct.pack("<IiiHHIIiiII", header_size, 1, 1, 1, 32, 3, 4, 0, 0, 0, 0)
+    header = (sizes + struct.pack(f"<{len(masks)}I", *masks)).ljust(header_size, b"\0")
+    start = 14 + len(header)
+    return b"BM" + struct.pack("<IHHI", start + 4, 0, 0, start) + header + bytes([1, 2, 200, 128])
+
+
+@pytest.mark.parametrize("header_size", [40, 52, 56, 108, 124])
+def test_the_fourth_byte_of_a_bmp_is_alpha_where_its_header_says_so_only(header_size: int) -> None:
+    colours = (0xFF0000, 0xFF00, 0xFF)
+    assert decode_image(bitfields(header_size, *colours)).tolist() == [[[200, 2, 1]]]
+    if header_size >= 56:  # (200, 2, 1) * 128 + 255 * 127, over 255: 227.4, 128.004, 127.502
+        assert decode_image(bitfields(header_size, *colours, 0xFF000000)).tolist() == [[[227, 128, 128]]]
+
+
 def test_sixteen_bit_alpha_is_laid_on_white() -> None:
     pixels = np.array([[[0, 0, 0, 0], [0, 0, 0, 65535], [0, 0, 65535, 32896]]], np.uint16)
     assert decode_image(sixteen_bit(".png", pixels)).tolist() == [[[255] * 3, [0] * 3, [255, 127, 127]]]

@@ -59,14 +59,8 @@ def test_it_does_not_fail_where_the_marker_cannot_be_written(
 
 
 def test_it_does_not_fail_on_an_account_without_a_home(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cache: Path, without_home: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("FER_EDGE_CACHE")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
     notice.first_use()
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -144,6 +144,37 @@ def test_a_full_disk_leaves_whole_lines_and_is_one_line(tmp_path: Path, monkeypa
     ]  # fmt: skip
 
 
+def test_a_file_that_is_cut_while_it_is_written_goes_on_from_its_beginning(tmp_path: Path) -> None:
+    """What logrotate does with `copytruncate`."""
+    for append in (False, True):
+        with LineFile(tmp_path / "a", append) as file:
+            file.write_line("one, which is long")
+            os.truncate(tmp_path / "a", 0)
+            file.write_line("two")
+        assert (tmp_path / "a").read_bytes() == b"two\n"
+
+
+def test_a_full_disk_after_the_file_was_cut_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+
+    def full(descriptor: int, content: Any) -> int:
+        if len(content) < 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, bytes(content)[:5])
+
+    with LineFile(tmp_path / "a") as file:
+        file.write_line("one, which is long")
+        os.truncate(tmp_path / "a", 0)
+        file.write_line("two")
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            file.write_line("three")
+        monkeypatch.undo()
+        assert (tmp_path / "a").read_bytes() == b"two\n"
+        file.write_line("four")
+    assert (tmp_path / "a").read_bytes() == b"two\nfour\n"
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_the_full_device_is_a_full_disk() -> None:
     with pytest.raises(OutputError, match="expected to write /dev/full; got: No space left on device"):
@@ -196,6 +227,19 @@ def test_a_slow_cameras_frames_are_repeated_to_keep_time_but_an_outage_is_cut(tm
     assert len(frames_in(tmp_path / "b.avi")) == 11
 
 
+def test_a_file_s_frames_keep_their_time_however_far_apart_and_a_slow_camera_s_none_is_lost(tmp_path: Path) -> None:
+    film = AnnotatedVideo(tmp_path / "a.avi", 64, 48, 10, live=False)
+    for at_s in (0.0, 4.0, 8.0):
+        film.write(reading(0, at_s=at_s))
+    film.close()
+    assert len(frames_in(tmp_path / "a.avi")) == 1 + 40 + 40
+    slow = AnnotatedVideo(tmp_path / "b.avi", 64, 48, 0.25)
+    for at_s in (0.0, 4.0, 8.0, 3600.0):
+        slow.write(reading(0, at_s=at_s))
+    slow.close()
+    assert len(frames_in(tmp_path / "b.avi")) == 4
+
+
 def test_frames_of_another_size_are_scaled_into_the_video(tmp_path: Path) -> None:
     output = AnnotatedVideo(tmp_path / "a.avi", 32, 24, 25)
     output.write(reading(0))
@@ -208,6 +252,17 @@ def test_a_video_without_frames_leaves_the_old_file(tmp_path: Path) -> None:
     output = AnnotatedVideo(tmp_path / "a.mp4", 64, 48, 25)
     with pytest.raises(OutputError, match="expected frames to write"):
         output.close()
+    assert (tmp_path / "a.mp4").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_fails_before_the_first_frame_is_told_and_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"old")
+    with (
+        pytest.raises(BrokenPipeError, match="the reader went away"),
+        AnnotatedVideo(tmp_path / "a.mp4", 64, 48, 25) as output,
+    ):
+        raise BrokenPipeError("the reader went away")
+    output.close()
     assert (tmp_path / "a.mp4").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -238,6 +293,17 @@ def test_a_disk_about_to_fill_ends_the_video_while_it_can_still_be_finished(
         output.write(reading(15))
     output.close()
     assert len(frames_in(tmp_path / "a.mp4")) == 15
+
+
+def test_room_is_looked_for_while_a_frame_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = iter([1 << 30] * 3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 30, 0, next(free, 1 << 20)))
+    output = AnnotatedVideo(tmp_path / "a.mp4", 64, 48, 25, live=False)
+    output.write(reading(0, at_s=0.0))
+    with pytest.raises(OutputError, match="expected room on the disk"):
+        output.write(reading(1, at_s=3600.0))
+    output.close()
+    assert len(frames_in(tmp_path / "a.mp4")) == 45
 
 
 def test_a_video_that_the_system_cut_is_not_passed_off_as_whole(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from skimage import data
 
 from edge.contract import CropSpec
-from edge.preprocess import crop_face, crop_square, fit, fit_face, roll_of
+from edge.preprocess import crop_face, crop_square, fit, fit_face, in_view, roll_of
 
 PLAIN = CropSpec(side_scale=1.0)
 
@@ -98,6 +98,12 @@ def test_a_box_outside_the_picture_is_refused_and_one_that_touches_it_is_not() -
     with pytest.raises(ValueError, match="expected a box inside the 20 x 20 picture"):
         crop_face(gradient(20, 20), (20, 0, 30, 10), PLAIN, 8, 8)
     assert crop_face(gradient(20, 20), (19, 0, 29, 10), PLAIN, 8, 8).shape == (8, 8, 3)
+    assert [in_view((left, 0, left + 10, 10), PLAIN, 20, 20) for left in (-10, -9, 19, 20)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_grey_picture_is_refused_by_crop() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import edge
 from edge.coldstart import cold_start
 from edge.errors import EdgeError
 from edge.process import run_python
@@ -20,6 +21,18 @@ def stand_in(folder: Path, script: str) -> str:
 
 def test_a_process_that_ends_well_is_given_with_what_it_printed() -> None:
     assert run_python(["-c", "import edge; print(edge.__name__)"]).stdout == "edge\n"
+
+
+@pytest.mark.parametrize("words", [["-c", "import edge; print(edge.__version__)"], ["-m", "edge", "--version"]])
+def test_a_package_of_the_same_name_in_the_current_folder_is_not_run(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "edge").mkdir()
+    for name in ("__init__", "__main__"):
+        (tmp_path / "edge" / f"{name}.py").write_text("print('another')\n__version__ = 'another'\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    said = run_python(words).stdout
+    assert edge.__version__ in said and "another" not in said
 
 
 def test_a_child_that_exec_refused_counts_as_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,19 @@ def test_the_startup_record_holds_both_commands(run: Run, tmp_path: Path) -> Non
     assert record["detector"] == "haar" and "fer-edge image: median" in result.stdout
 
 
+def test_the_timed_command_has_the_threads_that_its_record_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[list[str]] = []
+
+    def noted(words: list[str]) -> float:
+        timed.append(words)
+        return 0.25
+
+    monkeypatch.setattr(startup, "process_s", noted)
+    record = startup.startup_record(1, "haar", ["fer-edge"])
+    given = [words[words.index("--threads") + 1] for words in timed if "image" in words]
+    assert given == [str(record["threads"])] * 2  # the untimed round too
+
+
 def test_a_picture_that_cannot_be_read_ends_the_measurement(run: Run, tmp_path: Path) -> None:
     result = run("benchmark", "startup", "--repeats", 1, "--picture", tmp_path / "none.jpg")
     assert result.exit_code == 1 and "got exit code 1" in result.stderr and result.stderr.count("\n") == 1

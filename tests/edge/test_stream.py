@@ -165,6 +165,23 @@ def test_a_face_that_is_hidden_for_a_moment_keeps_its_average_but_is_not_read(cl
     assert [round(reading.faces[0].age_s, 3) for reading in readings] == [0, 0.033, 0.067, 0.1]
 
 
+def test_a_face_that_has_all_but_left_the_picture_is_followed_but_not_read(
+    networks: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Its rounded box ends in the first row, the square that would be cut for it above."""
+    contract = dataclasses.replace(models.CONTRACT, crop=CropSpec(side_scale=1.0213, offset_y=-0.0104))
+    (tmp_path / "model.tflite").write_bytes(models.packed(networks["qat-int8"], contract))
+    narrow = Classifier(read_model(tmp_path / "model.tflite"))
+    canvas = np.full((480, 640, 3), models.RED, np.uint8)
+    leaving, left = Detection((200, -98, 280, 2), 0.9), Detection((200, -99.39, 280, 0.613), 0.9)
+    readings = read(narrow, [canvas] * 2, StreamSettings(detect_every=1), [leaving], [left])
+    (before,), (after,) = (reading.faces for reading in readings)
+    assert (before.box, after.box, after.track) == ((200, 0, 280, 2), (200, 0, 280, 1), before.track)
+    assert after.instant is None and after.probabilities == before.probabilities
+    assert read(narrow, [canvas], StreamSettings(), [left])[0].faces == ()  # it was never read
+    assert Recognizer(narrow, ScriptedDetector([left]))(canvas).faces == ()
+
+
 def test_no_face_is_an_empty_reading_and_the_json_has_the_documented_fields(classifier: Classifier) -> None:
     (empty,) = read(classifier, [picture(models.RED)], StreamSettings(), [])
     assert empty.faces == () and empty.to_dict()["faces"] == []

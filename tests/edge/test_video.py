@@ -114,6 +114,13 @@ def test_each_nth_frame_can_be_read_and_the_detector_run_seldom(run: Run, int8_p
     assert [bool(frame["latency_ms"]["detect"]) for frame in seldom] == [True, False, False, False] * 2
 
 
+def test_frames_far_apart_are_all_in_the_annotated_film(run: Run, int8_path: Path, film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.avi"
+    result = run("video", film, "--model", int8_path, "--detector", "haar", "--every", 20, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert frames_in(out) == 3  # of 45, four seconds apart
+
+
 def test_pictures_can_stand_for_a_film(run: Run, int8_path: Path, tmp_path: Path) -> None:
     for number in range(3):
         frame = astronaut_frame(160 + 3 * number, 120)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from edge.web.guard import Ask, Guard, checked_token, is_loopback, own_names
+from edge.web.guard import Ask, Guard, checked_token, cookie_name, is_loopback, own_names
 
 LOCAL = Guard(own_names("127.0.0.1", "pi"), any_address=False)
 TOKEN = "t" * 20
@@ -21,7 +21,18 @@ def test_this_machines_own_names_are_answered(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "evil.example", "localhost.evil.example", "192.168.1.5", "localhost@evil.example", "localhost:x", "a/b", "pi"],
+    [
+        "",
+        "evil.example",
+        "localhost.evil.example",
+        "192.168.1.5",
+        "localhost@evil.example",
+        "localhost:x",
+        "a/b",
+        "pi",
+        "localhost:70000",
+        "[",
+    ],
 )
 def test_a_foreign_name_turned_to_this_machine_is_refused(host: str) -> None:
     refusal = LOCAL.refusal(dataclasses.replace(PAGE, host=host))
@@ -60,7 +71,17 @@ def test_health_needs_no_token_but_our_name() -> None:
     assert OPEN.refusal(Ask("GET", "/healthz", host="evil.example")) is not None
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:9000", "file://localhost:8000"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://localhost:9000",
+        "file://localhost:8000",
+        "http://[",
+        "http://\u2100.example",
+    ],
+)
 def test_a_picture_sent_by_another_page_is_refused(origin: str) -> None:
     ask = Ask("POST", "/api/image", host="localhost:8000", origin=origin)
     assert LOCAL.refusal(ask) is not None
@@ -74,6 +95,19 @@ def test_another_page_may_link_here_and_embed_nothing(site: str) -> None:
     assert LOCAL.refusal(live) is not None
     assert LOCAL.refusal(dataclasses.replace(live, fetch_site="same-origin")) is None
     assert LOCAL.refusal(dataclasses.replace(PAGE, fetch_site=site, fetch_mode="navigate")) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("localhost:8000", "fer_edge_8000"),
+        ("[::1]:9000", "fer_edge_9000"),
+        ("pi", "fer_edge_80"),
+        ("pi:x", "fer_edge_80"),
+    ],
+)
+def test_the_cookie_is_named_by_the_port(host: str, name: str) -> None:
+    assert cookie_name(host) == name
 
 
 def test_addresses_to_itself_are_told_from_others() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 
 import numpy as np
@@ -61,6 +61,14 @@ def connected(port: int, sent: bytes, receive_buffer: int | None = None) -> sock
     return client
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def asked(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
@@ -98,6 +106,52 @@ def test_an_upload_that_stops_is_refused_in_time(server: tuple[WebServer, int]) 
         assert client.recv(12) == b"HTTP/1.1 408"
     with connected(server[1], HEAD + b"x" * 100) as client:
         assert client.recv(12) == b"HTTP/1.1 422"
+
+
+def posted(host: str, *headers: str) -> bytes:
+    lines = ["POST /api/image HTTP/1.1", f"Host: {host}", "Content-Length: 9", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\nno gzip..").encode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: localhost:70000\r\n\r\n", 403),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost:abc\r\n\r\n", 403),
+        (posted("localhost", "Origin: http://["), 403),
+        (posted("localhost", "Content-Encoding: gzip"), 400),
+        (posted("evil.example", "Content-Encoding: gzip"), 403),
+    ],
+)
+def test_what_is_no_host_origin_or_encoding_is_refused_without_a_traceback(
+    sent: bytes, status: int, server: tuple[WebServer, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with connected(server[1], sent) as client:
+        assert client.recv(12) == f"HTTP/1.1 {status}".encode()
+        while client.recv(1 << 16):  # until the server is done with it
+            pass
+    assert not caplog.records
+
+
+def test_an_upload_that_is_broken_off_is_not_reported(
+    server: tuple[WebServer, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    uploads = server[0].pages._reading_stills
+    with connected(server[1], HEAD + b"half"):
+        until(lambda: uploads.now == 1)
+    until(lambda: uploads.now == 0)
+    with connected(server[1], asked("/healthz")) as again:
+        assert again.recv(12) == b"HTTP/1.1 200"
+    assert not caplog.records
+
+
+def test_a_failure_of_our_own_is_reported(
+    server: tuple[WebServer, int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.web.stills.Stills.read", lambda *words: 1 / 0)
+    with connected(server[1], HEAD + b"x" * 100) as client:
+        assert client.recv(12) == b"HTTP/1.1 500"
+    assert "division by zero" in caplog.text
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHo"])
