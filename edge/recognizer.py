@@ -164,6 +164,15 @@ class Recognizer:
         )
         return reading, [found for found, _ in detections]
 
+    def about(self) -> dict[str, Any]:
+        """Return who reads, as JSON beside a reading names it: model (name, recipe, sha256), detector, align."""
+        model = self.classifier.model
+        return {
+            "model": {"name": model.contract.name, "recipe": model.contract.recipe, "sha256": model.sha256},
+            "detector": self.detector.name,
+            "align": self.align,
+        }
+
     def warm_up(self) -> None:
         """Run the detector and the classifier once on black, so that the first frame does not pay for first calls."""
         contract = self.classifier.model.contract

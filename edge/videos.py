@@ -42,7 +42,7 @@ class AnnotatedVideo(Closing):
 
         Args:
             path: ends in .mp4 or .avi.
-            width: of the frames, pixels; others are scaled to it.
+            width: of the frames, pixels; others are fitted into them, black beside.
             height: of the frames, pixels.
             fps: frames a second; 0: 25.
             live: the frames are a camera's, which may be away for hours: its longer gaps are cut. A file's are kept.
@@ -77,9 +77,10 @@ class AnnotatedVideo(Closing):
         self._last_s = seconds
         wanted = round((seconds - self._offset_s) * self._fps) + 1
         if wanted > self.count:
-            picture = cv2.cvtColor(drawn(reading), cv2.COLOR_RGB2BGR)
-            if picture.shape[1::-1] != self._size:
-                picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+            shown = drawn(reading)
+            if shown.shape[1::-1] != self._size:
+                shown = _fitted(shown, *self._size)
+            picture = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
             while self.count < wanted:
                 if self.count % _LOOK_EVERY == 0:
                     self._check_room()
@@ -164,3 +165,15 @@ def _holds(path: Path, frames: int) -> bool:
         return bool(capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) >= frames - 1 and capture.read()[0])
     finally:
         capture.release()
+
+
+def _fitted(picture: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    """Return a (h, w, 3) picture as large as fits into (height, width, 3), in the middle, black beside."""
+    rows, columns = picture.shape[:2]
+    scale = min(width / columns, height / rows)
+    inner = (min(width, max(1, round(columns * scale))), min(height, max(1, round(rows * scale))))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    small = cv2.resize(picture, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas[top : top + inner[1], left : left + inner[0]] = small
+    return canvas

@@ -188,12 +188,9 @@ def _told(
     recognizer: Recognizer, reading: dict[str, Any], target: Path | None, cut: Sequence[Path] | None
 ) -> dict[str, Any]:
     """Return the object of --json: the reading, who read it, and what was written."""
-    model = recognizer.classifier.model
     return {
         **reading,
-        "model": {"name": model.contract.name, "recipe": model.contract.recipe, "sha256": model.sha256},
-        "detector": recognizer.detector.name,
-        "align": recognizer.align,
+        **recognizer.about(),
         **({} if target is None else {"out": str(target)}),
         **({} if cut is None else {"crops": [str(path) for path in cut]}),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,8 +48,9 @@ class ServeConfig:
     help=f"""Show the faces before a camera, or in a file, on a small local web page, until Ctrl-C.
 
     SOURCE is what `fer-edge camera` takes, or a video, a picture or a folder of pictures, which is played at its own
-    speed, over and over. The page shows the live picture, the probabilities of each face, the latency of the last
-    minute, and takes still pictures. Frames are encoded only while somebody watches, and written nowhere but to --out.
+    speed, over and over; the pictures of a folder as frames of one film, --fps a second (25 without it). The page shows
+    the live picture, the probabilities of each face, the latency of the last minute, and takes still pictures. Frames
+    are encoded only while somebody watches, and written nowhere but to --out.
 
     The page is for this machine alone unless --host says otherwise; then a token is asked for, which is made and
     printed once in the page's address, unless --token or FER_EDGE_TOKEN gives one. All of it travels unencrypted.
@@ -144,9 +146,12 @@ def _open(
 
     if is_camera(source):
         return open_source(source, width=width, height=height, fps=fps, seconds=seconds, on_status=tell)
-    if width or height or fps or seconds:
-        raise click.UsageError("--width, --height, --fps and --seconds are for cameras; leave them out for a file")
-    return Paced(lambda told: open_source(source, on_status=told), tell)
+    if width or height or seconds or (fps and not os.path.isdir(source)):
+        raise click.UsageError(
+            "--width, --height and --seconds are for cameras, --fps for cameras and folders of pictures; leave them "
+            "out for a file"
+        )
+    return Paced(lambda told: open_source(source, fps=fps or None, on_status=told), tell)
 
 
 def _about(source: Source, recognizer: Recognizer, settings: StreamSettings) -> dict[str, Any]:

@@ -261,17 +261,14 @@ def meta_of(source: Source, recognizer: Recognizer, settings: StreamSettings) ->
     from edge import __version__
     from edge.records import now
 
-    model = recognizer.classifier.model
     return {
         "fer_edge": __version__,
         "source": source.name,
         "live": source.live,
         "started": now(),
         "started_s": round(time.monotonic(), 4) if source.live else 0.0,
-        "model": {"name": model.contract.name, "recipe": model.contract.recipe, "sha256": model.sha256},
-        "detector": recognizer.detector.name,
-        "align": recognizer.align,
-        "labels": list(model.labels),
+        **recognizer.about(),
+        "labels": list(recognizer.classifier.labels),
         "detect_every": settings.detect_every,
         "infer_every": settings.infer_every,
         "smoothing_ms": settings.smoothing_ms,

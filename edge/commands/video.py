@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -12,6 +13,9 @@ from edge.commands.streaming import LAG, StreamConfig, check_files, load, run, s
 @click.command(
     short_help="Follow the faces in a video and say their emotions.",
     help=f"""Follow the faces in a video (or a picture, or a folder of pictures as one) and say their emotions.
+
+    The pictures of a folder are taken as frames of one film: a face in the next one is the same person's, and its
+    answer is averaged with those before. Pictures that have nothing to do with each other are for `fer-edge image`.
 
     Prints a line when a face appears, its answer changes, or it leaves; with --json a line of JSON a frame, after a
     first one about model and settings. Pictures are written nowhere but to --out.
@@ -36,6 +40,8 @@ def video(context: click.Context, file: str, every: int, **flags: Any) -> None:
         raise click.UsageError(f"expected a file; got the camera {file}; use `fer-edge camera {file}`")
     config = StreamConfig(**flags)
     check_files(config, file)
+    if os.path.isdir(file):
+        click.echo("note: frames of one film; to read each picture by itself: fer-edge image FOLDER", err=True)
     recognizer, settings = load(config)
     ended_by = run(config, open_source(file, every=every, on_status=say), recognizer, settings)
     context.exit(0 if ended_by is None else 128 + ended_by)

@@ -48,7 +48,7 @@ class Stills:
             self._recognizer = self._load()
         reading = self._recognizer(picture)
         return (
-            reading.to_dict(printable(name)[:_LONGEST_NAME], decode_ms),
+            {**reading.to_dict(printable(name)[:_LONGEST_NAME], decode_ms), **self._recognizer.about()},
             encode_jpeg(_scaled(annotate(picture, reading.faces)), JPEG_QUALITY),
         )
 

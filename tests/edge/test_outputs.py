@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -338,3 +339,13 @@ def test_a_pipe_can_take_the_lines(tmp_path: Path) -> None:
         file.write_line("one")
     assert os.read(reader, 100) == b"one\n" and stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
     os.close(reader)
+
+
+def test_a_picture_of_another_shape_keeps_it_in_the_video(tmp_path: Path) -> None:
+    square = np.full((96, 96, 3), 200, np.uint8)
+    with AnnotatedVideo(tmp_path / "a.avi", 64, 48, 25) as video:
+        video.write(reading(0))
+        video.write(dataclasses.replace(reading(1), frame=Frame(square, 1, 1 / 25, 0)))
+    shown = frames_in(tmp_path / "a.avi")[1]
+    assert shown.shape == (48, 64, 3)
+    assert shown[:, 12:52].min() > 180 and shown[:, :6].max() < 20 and shown[:, 58:].max() < 20

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.edge.conftest import Run
 
@@ -214,3 +215,18 @@ def test_killed_it_can_be_started_again_on_its_port_at_once(int8_path: Path) -> 
         found.process.wait()
         with serving("synthetic", "--port", found.port, "--model", int8_path) as again:
             assert again.ask("/healthz")[0] == 200
+
+
+def test_the_pace_of_a_folder_of_pictures_can_be_given_and_of_no_file(
+    run: Run, int8_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        Image.new("RGB", (80, 60)).save(tmp_path / "pictures" / f"{number}.png")
+    words = ("--model", int8_path, "--detector", "haar", "--port", 0, "--max-frames", 2)
+    began = time.monotonic()
+    result = run("serve", tmp_path / "pictures", *words, "--fps", 1)
+    assert result.exit_code == 0 and "1 frames a second" in result.stderr and time.monotonic() - began > 1
+    for source, option in (("pictures/0.png", "--fps"), ("pictures", "--seconds"), ("pictures", "--width")):
+        refused = run("serve", tmp_path / source, *words, option, 1)
+        assert refused.exit_code == 2 and "--fps for cameras and folders of pictures" in refused.stderr

@@ -314,3 +314,14 @@ def test_no_output_falls_on_what_is_read_or_on_another_output(
         assert result.exit_code == 2 and "--csv: expected another file than those read" in result.stderr
     assert run(*words, "--jsonl", tmp_path / "a", "--csv", tmp_path / "b", "--out", tmp_path / "c.mp4").exit_code == 0
     assert run(*words, "--jsonl", "/dev/null", "--csv", "/dev/null").exit_code == 0
+
+
+def test_a_folder_is_one_film_and_says_so(run: Run, int8_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), np.zeros((60, 80, 3), np.uint8))
+    result = run("video", tmp_path / "pictures", "--model", int8_path, "--detector", "haar")
+    assert result.exit_code == 0 and "2 frames in" in result.stderr
+    assert "note: frames of one film; to read each picture by itself: fer-edge image" in result.stderr
+    result = run("video", tmp_path / "pictures" / "0.png", "--model", int8_path, "--detector", "haar")
+    assert result.exit_code == 0 and "one film" not in result.stderr
