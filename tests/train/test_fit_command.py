@@ -77,6 +77,28 @@ def test_teachers_are_recorded_with_all_that_they_were_taught(teacher: Path, net
     assert (other.exit_code, "(float32); got another (float16)" in other.output) == (1, True)
 
 
+def test_resume_with_other_rows_or_colour_is_refused(network: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    begun: list[str | Path] = ["fit", "synthetic", "--out", run, *FIT, "--backbone", network]
+    assert _run(*begun, "--protocol", "seed", "--colour", "grey").exit_code == 0
+    kept = (run / "run.json").read_bytes()
+    for flags, message in (
+        (["--colour", "grey"], "expected the protocol of the run in"),
+        (["--protocol", "seed", "--colour", "grey", "--drop-leaks"], "(seed); got another (seed+near"),
+        (["--protocol", "seed", "--colour", "grey", "--limit", "60"], "give the same --limit"),
+        (["--protocol", "seed"], "(colour=grey); got another (colour=rgb); give the same --colour"),
+    ):
+        other = _run(*begun, *flags, "--resume")
+        assert (other.exit_code, message in other.output, other.output.count("\n")) == (1, True, 1), other.output
+        assert (run / "run.json").read_bytes() == kept
+    assert _run(*begun, "--protocol", "seed", "--colour", "grey", "--resume").exit_code == 0
+    older = json.loads(kept)
+    for name in ("counts", "roles"):
+        del older["data"][name]
+    (run / "run.json").write_text(json.dumps(older))
+    assert _run(*begun, "--protocol", "seed", "--colour", "grey", "--resume").exit_code == 0
+
+
 def test_supervision_names_what_goes_beyond_the_labels() -> None:
     votes = Recipe("v", recipe("modern").phases, targets="votes")
     assert supervision("fer2013", recipe("modern"), []) == "labels"

@@ -83,6 +83,12 @@ class FitConfig:
     quiet: bool
 
 
+RESUME_FLAGS = {  # what of a run.json must stay on resume, and the flags that decide it
+    "protocol": "--protocol and --drop-leaks",
+    "roles": "--protocol",
+    "counts": "--limit",
+    "input": "--colour and --size",
+}
 PHASE_FLAGS = ("epochs", "learning_rate", "warmup_epochs", "freeze")
 AUGMENT_FLAGS = {
     "randaugment": "randaugment_magnitude",
@@ -330,6 +336,13 @@ def _check_same(config: FitConfig, recipe: Recipe) -> None:
 
 def _check_same_setting(config: FitConfig, run_json: dict[str, Any]) -> None:
     kept = read_config(config.out)
+    for what, flags in RESUME_FLAGS.items():
+        then, now = (_plain((known["data"] | {"input": known["input"]}).get(what)) for known in (kept, run_json))
+        if then is not None and then != now:  # earlier versions did not write all of them
+            raise DataError(
+                f"expected the {what} of the run in {config.out} ({_short(then, now)}); got another "
+                f"({_short(now, then)}); give the same {flags}, or a new --out"
+            )
     if kept.get("backend", run_json["backend"]) != run_json["backend"]:
         raise DataError(
             f"expected the backend of the run in {config.out} ({kept['backend']}); got {run_json['backend']}; "
