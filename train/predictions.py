@@ -17,8 +17,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 import edge
+from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import atomic_path, sha256_of
+from edge.preprocess import fit_face
 from train.calibration import softmax
 from train.datasets import Dataset
 from train.datasets.protocols import picture_digests
@@ -83,6 +85,9 @@ def predictions(
 ) -> Predictions:
     """Return a run's predictions for a part: the kept ones, or computed and kept.
 
+    Pictures of another data set than the run's come by way of the resolution that the run was trained at, as a device
+    brings any face to its model.
+
     Args:
         run: the run folder.
         config: its ``run.json``.
@@ -103,6 +108,8 @@ def predictions(
     if not (run / MODEL_FILE).is_file():
         load_model(run / MODEL_FILE)  # says what is missing
     images = as_colour(pictures.images, config["input"]["colour"])
+    if not is_own(config, dataset):
+        images = _as_trained(images, CropSpec(**config["crop"]))
     key = {
         "model_sha256": sha256_of(run / MODEL_FILE),
         "rows_sha256": hashlib.sha256(b"".join(picture_digests(images)) + labels.astype("<i8").tobytes()).hexdigest(),
@@ -120,6 +127,17 @@ def predictions(
     found = Predictions(views[0], labels, averaged, key["model_sha256"])
     _write(file, key, found)
     return found
+
+
+def _as_trained(images: np.ndarray, crop: CropSpec) -> np.ndarray:
+    """Return pictures, uint8 ``(n, h, w[, 3])``, at the side that the training pictures had, where the crop names one.
+
+    Those of that size come back unchanged.
+    """
+    side = crop.resolution_px
+    if side is None or images.shape[1:3] == (side, side):
+        return images
+    return np.stack([fit_face(image, crop, side, side) for image in images])
 
 
 def _write(file: Path, key: Mapping[str, str], found: Predictions) -> None:

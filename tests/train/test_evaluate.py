@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,12 @@ from click.testing import CliRunner, Result
 
 from edge.errors import DataError
 from edge.labels import EMOTIONS
+from edge.preprocess import fit_face
 from tests.train.handmade import flat_pictures, write_run
 from train.__main__ import main
-from train.calibration import fit_temperature
+from train.calibration import fit_temperature, softmax
 from train.datasets import Dataset, Part, apply_protocol, load
+from train.datasets.protocols import picture_digests
 from train.datasets.synthetic import CROP
 from train.evaluate import evaluate_run, keep_evaluation, tta_gain
 from train.exposure import exposure, is_own, own_dataset
@@ -193,6 +196,41 @@ def test_predictions_are_kept_and_count_for_the_same_model_and_pictures_only(
     (run.path / "evaluations" / "synthetic-test-flip.npz").write_bytes(b"PK\x03\x04 cut off")
     predictions(run.path, run.config, _dataset(test=TEST[1:]), "test", "flip")
     assert len(calls) == 3  # a broken file
+
+
+def test_faces_of_another_data_set_come_by_the_resolution_of_training_as_on_the_device(make: Make) -> None:
+    own = _dataset()
+    assert CROP.resolution_px == 48
+    noise = np.random.default_rng(0).integers(0, 256, (4, 100, 100), np.uint8)
+    other = dataclasses.replace(own, parts={"test": Part(noise, np.zeros(4, np.int64))}, fingerprint="e" * 64)
+    run = make(own)
+    on_device = np.stack([fit_face(image, CROP, 32, 32) for image in noise])
+    by_hand = [predict_views(run.model, pictures, "none")[0] for pictures in (on_device, noise)]
+    kept = run.path / "evaluations" / f"{stem(run.config, other, 'test', 'none')}.npz"
+    assert not np.array_equal(by_hand[0], by_hand[1])
+    assert np.array_equal(predictions(run.path, run.config, other, "test").logits, by_hand[0])
+    assert kept.is_file()
+    mirrored = predict_views(run.model, np.stack([fit_face(image, CROP, 48, 48) for image in noise]), "flip")
+    found = predictions(run.path, run.config, other, "test", "flip").averaged
+    assert found is not None and np.array_equal(found, softmax(mirrored).mean(axis=0))
+    # The run's own pictures, of whatever size, are measured as they were selected on.
+    same = dataclasses.replace(other, fingerprint=own.fingerprint)
+    assert np.array_equal(predictions(run.path, run.config, same, "test").logits, by_hand[1])
+
+
+def test_predictions_kept_before_faces_came_by_the_resolution_of_training_do_not_count(make: Make) -> None:
+    own = _dataset()
+    noise = np.random.default_rng(0).integers(0, 256, (4, 100, 100), np.uint8)
+    other = dataclasses.replace(own, parts={"test": Part(noise, np.zeros(4, np.int64))}, fingerprint="e" * 64)
+    run = make(own)
+    right = predictions(run.path, run.config, other, "test")
+    file = run.path / "evaluations" / f"{stem(run.config, other, 'test', 'none')}.npz"
+    with np.load(file) as kept:
+        key = json.loads(str(kept["key"]))
+    labels = np.zeros(4, "<i8")
+    key["rows_sha256"] = hashlib.sha256(b"".join(picture_digests(noise)) + labels.tobytes()).hexdigest()
+    np.savez(file, logits=right.logits + 1, labels=labels, key=np.array(json.dumps(key)))
+    assert np.array_equal(predictions(run.path, run.config, other, "test").logits, right.logits)
 
 
 def test_files_of_other_protocols_and_other_folders_do_not_overwrite_each_other(make: Make) -> None:
