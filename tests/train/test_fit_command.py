@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from edge.errors import DataError
 from tests.train.conftest import tiny_model
 from train.__main__ import main
+from train.commands.fit import FitConfig, resolve
 from train.datasets import Dataset
 from train.distill import load_teachers, supervision
 from train.recipes import Recipe, recipe
@@ -29,6 +30,12 @@ def _run(*arguments: str | Path) -> Result:
 def _config(run: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((run / "run.json").read_text())
     return config
+
+
+def _resolved(**flags: Any) -> Recipe:
+    """Return the recipe that `fit` makes of some flags."""
+    left_out: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(FitConfig))
+    return resolve(FitConfig(**left_out | {"dataset": "synthetic", "recipe": "modern", "teacher": ()} | flags))
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +167,18 @@ def test_flags_change_the_recipe_field_by_field(teacher: Path, network: Path, tm
     assert (augment.mixup_alpha, augment.cutmix_alpha, augment.erasing) == (0.0, 0.5, 0.1)
     assert (augment.randaugment_magnitude, kept.phases[-1].freeze) == (3.0, 0.5)
     assert config["data"]["protocol"].startswith("official-dedup+near")
+
+
+def test_randaugment_of_magnitude_0_draws_no_operation() -> None:
+    off = _resolved(randaugment=0.0).phases[-1].augment
+    assert (off.randaugment_ops, off.randaugment_magnitude) == (0, 0.0)
+    on = _resolved(recipe="fer2013-two-phase", randaugment=3.0).phases[-1].augment
+    assert (on.randaugment_ops, on.randaugment_magnitude) == (2, 3.0)
+    unsaid = _resolved().phases[-1].augment
+    assert (unsaid.randaugment_ops, unsaid.randaugment_magnitude) == (2, 5.0)
+    older = _resolved().to_json()  # a run that was begun when 0 still drew operations is read as it was
+    older["phases"][-1]["augment"]["randaugment_magnitude"] = 0.0
+    assert Recipe.from_json(older).phases[-1].augment.randaugment_ops == 2
 
 
 def test_flags_that_need_another_are_refused(network: Path, tmp_path: Path) -> None:

@@ -200,8 +200,9 @@ def resolve(config: FitConfig) -> Recipe:
     elif config.head_epochs:
         raise DataError(f"expected a recipe with a head phase; {base.name} has none; leave --head-epochs out")
     augment = {field: given[flag] for flag, field in AUGMENT_FLAGS.items() if flag in given}
-    if augment.get("randaugment_magnitude") and not phases[-1].augment.randaugment_ops:
-        augment["randaugment_ops"] = RANDAUGMENT_OPS
+    if config.randaugment is not None:  # at magnitude 0 some operations still change a picture: off is none of them
+        drawn = phases[-1].augment.randaugment_ops or RANDAUGMENT_OPS
+        augment["randaugment_ops"] = drawn if config.randaugment else 0
     last = {name: given[name] for name in PHASE_FLAGS if name in given}
     phases[-1] = dataclasses.replace(phases[-1], **last, augment=dataclasses.replace(phases[-1].augment, **augment))
     names = {field.name for field in dataclasses.fields(Recipe)} - {"name", "phases"}
