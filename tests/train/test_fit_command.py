@@ -181,12 +181,43 @@ def test_randaugment_of_magnitude_0_draws_no_operation() -> None:
     assert Recipe.from_json(older).phases[-1].augment.randaugment_ops == 2
 
 
+def test_recipe_s_warm_up_takes_half_of_a_phase_that_is_no_longer_than_it() -> None:
+    assert _resolved().phases[-1].warmup_epochs == 3.0
+    assert _resolved(epochs=4).phases[-1].warmup_epochs == 3.0
+    assert _resolved(epochs=3).phases[-1].warmup_epochs == 1.5
+    assert _resolved(epochs=1).phases[-1].warmup_epochs == 0.5
+    assert _resolved(epochs=3, warmup_epochs=2.5).phases[-1].warmup_epochs == 2.5
+    assert _resolved(recipe="fer2013-two-phase", epochs=1).phases[-1].warmup_epochs == 0.5  # its own
+
+
+def test_own_network_s_dropout_is_recorded_and_an_older_record_resumes(network: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    begun: list[str | Path] = ["fit", "synthetic", "--out", run, *FIT, "--backbone", network]
+    assert _run(*begun).exit_code == 0
+    assert _config(run)["recipe"]["dropout"] == 0.0  # it has none, the recipe says 0.3
+    older = _config(run)
+    older["recipe"]["dropout"] = 0.3
+    (run / "run.json").write_text(json.dumps(older))
+    assert _run(*begun, "--resume").exit_code == 0
+    assert _config(run)["recipe"]["dropout"] == 0.0
+    older["recipe"]["dropout"] = 0.6
+    (run / "run.json").write_text(json.dumps(older))
+    other = _run(*begun, "--resume")
+    assert (other.exit_code, "(0.6); got another (0)" in other.output) == (1, True), other.output
+
+
 def test_flags_that_need_another_are_refused(network: Path, tmp_path: Path) -> None:
     for flags, message in (
         (["--votes-share", "0.5"], "expected --targets votes with --votes-share"),
         (["--targets", "votes"], "synthetic has none; give --votes FILE"),
         (["--recipe", "modern", "--head-epochs", "2"], "modern has none; leave --head-epochs out"),
         (["--votes", network], "expected --targets votes with --votes FILE"),
+        (["--focal-gamma", "1"], "expected --loss focal with --focal-gamma; got cross-entropy; give both, or leave"),
+        (["--effective-beta", "0.9"], "expected --class-weights effective with --effective-beta; got sqrt"),
+        (["--distillation-weight", "1"], "expected --teacher a run with --distillation-weight; got none"),
+        (["--distillation-temperature", "3"], "expected --teacher a run with --distillation-temperature; got none"),
+        (["--epochs", "2", "--warmup-epochs", "2"], "shorter than the 2 epochs of the phase whole; got 2; lower"),
+        (["--dropout", "0.6"], "expected no --dropout with own.keras, whose own logits are kept"),
         (["--teacher", tmp_path], "expected a run folder with run.json"),
         (["--devices", "none"], "expected a number of devices, or all"),
     ):
