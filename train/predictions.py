@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import atomic_path, sha256_of
 from edge.preprocess import fit_face
+from train.archives import DAMAGED
 from train.calibration import softmax
 from train.datasets import Dataset
 from train.datasets.protocols import picture_digests
@@ -156,5 +156,5 @@ def _read(file: Path, key: Mapping[str, str]) -> Predictions | None:
                 return None
             averaged = kept.get("averaged")
             return Predictions(kept["logits"], kept["labels"], averaged, key["model_sha256"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except DAMAGED:
         return None
