@@ -1,7 +1,8 @@
 """What a run said about every picture of a part, kept beside its figures so that comparisons need no second run.
 
-``evaluations/<data set>-<part>[-<protocol>][-<tta>].npz`` holds the single view's logits, the labels, and with
-test-time augmentation the averaged probabilities. A kept file counts only for the same model, pictures and version.
+``evaluations/<data set>-<part>[-<fingerprint>][-<protocol>][-<tta>].npz`` holds the single view's logits, the labels,
+and with test-time augmentation the averaged probabilities. A kept file counts only for the same model, pictures and
+version.
 """
 
 from __future__ import annotations
@@ -62,11 +63,14 @@ class Predictions:
 
 
 def stem(config: Mapping[str, Any], dataset: Dataset, part: str, tta: str) -> str:
-    """Return the name, without suffix, of a run's files about a part given by its official name."""
+    """Return the name, without suffix, of a run's files about a part given by its official name.
+
+    It tells another data set than the run's by its fingerprint, and another protocol than the run's.
+    """
     words = [dataset.name, part]
-    if not is_own(config, dataset) and dataset.name == config["data"]["name"]:
+    if not is_own(config, dataset):
         words.append(dataset.fingerprint[:8])
-    if dataset.protocol != config["data"]["protocol"] and is_own(config, dataset):
+    if dataset.protocol != config["data"]["protocol"]:
         words.append(dataset.protocol)
     if tta != "none":
         words.append(tta)
