@@ -38,6 +38,7 @@ class Progress:
         rows: one history row an epoch.
         seconds: time spent so far.
         finished: all phases are done.
+        model_sha256: of the best model's file; None before the first epoch, and in states of earlier versions.
     """
 
     phase: int = 0
@@ -48,6 +49,7 @@ class Progress:
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     finished: bool = False
+    model_sha256: str | None = None
 
 
 def save_state(
