@@ -24,7 +24,7 @@ from train.predict import uses_xla
 from train.recipes import Phase
 from train.state import random_state
 
-BATCHES = 20
+BATCHES = 20  # passes; fewer batches come round again
 MOMENTUM = 0.8  # 1 % of the old statistics is left after 20 batches
 
 
@@ -55,7 +55,7 @@ class Statistics:
     """
 
     def __init__(self, plain: keras.Model, phase: Phase, batches: Batches, on_device: bool, seed: int) -> None:
-        self._copy = keras.models.clone_model(plain, clone_function=_quick)
+        self._copy = keras.models.clone_model(plain, clone_function=_quick, recursive=True)
         set_trainable(self._copy, phase.trainable, phase.freeze)
         pictures = keras.Input(plain.inputs[0].shape[1:])
         running = keras.Model(pictures, InMode(self._copy, training=True)(pictures))
@@ -69,8 +69,8 @@ class Statistics:
         self._copy.set_weights(weights)
         for state in random_state(self._copy):
             state.assign(np.array([self._seed, 0]))
-        for inputs in self._inputs:
-            self._running.predict_on_batch(inputs)
+        for i in range(BATCHES):
+            self._running.predict_on_batch(self._inputs[i % len(self._inputs)])
         taken: list[np.ndarray] = self._copy.get_weights()
         return taken
 

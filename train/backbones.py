@@ -36,7 +36,7 @@ from edge.errors import DataError
 from train import applications, convnext
 from train.applications import LOGITS, Features, NameOfLayer, leaves
 from train.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_os16
-from train.foreign import adopt
+from train.foreign import adopt, origin
 from train.mini_xception import mean_of_class_maps, mini_xception
 from train.weights import load_weights_file
 
@@ -157,7 +157,7 @@ def build(
         classes: number of logits.
         weights: ``none`` (random; a user's model keeps its own), ``imagenet`` (keras.applications' download), or a
             ``.npz`` / ``.weights.h5`` / ``.keras`` / ``.tflite`` file.
-        dropout: rate before the last layer, 0–1.
+        dropout: rate before the last layer, 0–1; a user's network whose logits stay keeps its own.
         stochastic_depth: rate at which the deepest residual branch is left out in training, 0–1 (1 excluded); the
             others less, linearly in depth. 0 for networks without such branches.
         colour: ``grey`` spreads the first kernel by luminance, which changes nothing on grey pictures and lets the
@@ -214,6 +214,14 @@ def set_trainable(model: keras.Model, trainable: str, freeze: float = 0.0) -> No
 def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers that are new for this task: the logits."""
     return [model.get_layer(LOGITS)]
+
+
+def dropout_rate(model: keras.Model) -> float:
+    """Return the rate of the Dropout right before the logits, 0–1; 0 where none stands there."""
+    before = origin(model.get_layer(LOGITS).input)
+    while isinstance(before, keras.Model):
+        before = origin(before.outputs[0])
+    return float(before.rate) if isinstance(before, layers.Dropout) else 0.0
 
 
 def _check(name: str, own: bool, side: int, size: str, weights: str, stochastic_depth: float, colour: str) -> None:

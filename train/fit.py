@@ -25,7 +25,7 @@ from train.keeper import Keeper, Report, StopAtNonFinite
 from train.losses import class_weights, make_accuracy, make_loss
 from train.predict import accelerated, uses_xla
 from train.recipes import Phase, Recipe
-from train.runs import HISTORY_FILE, MODEL_FILE, load_model
+from train.runs import HISTORY_FILE, MODEL_FILE, load_model, settle_model
 from train.state import Progress, load_progress, restore, save_state
 
 FINAL_RATE_SHARE = 0.01
@@ -85,6 +85,7 @@ def train_run(
             set has none.
     """
     progress = (load_progress(run) if resume else None) or Progress()
+    settle_model(run, progress.model_sha256)
     plain = type(model).from_config(model.get_config())  # never compiled: its file holds no optimizer state
     judged = keras.Model(plain.inputs, plain.outputs)
     judged.compile(jit_compile=uses_xla())

@@ -30,7 +30,7 @@ def adopt(path: Path, *, height: int, width: int, classes: int, dropout: float, 
         height: of the input in pixels.
         width: of the input in pixels.
         classes: number of logits.
-        dropout: rate before fresh logits, 0–1.
+        dropout: rate before fresh logits, 0–1; logits that stay keep what is before them.
         report: gets one line for each change made to the network.
 
     Raises:
@@ -89,16 +89,17 @@ def _check_shape(model: Any, path: Path, height: int, width: int) -> None:
 def _cut(model: keras.Model) -> tuple[Any, layers.Dense | None]:
     """Return the tensor that the last Dense takes and that Dense; the output itself and None where none ends it."""
     tensor = model.outputs[0]
-    operation = _origin(tensor)
+    operation = origin(tensor)
     if _is_softmax(operation):
         tensor = operation.input
-        operation = _origin(tensor)
+        operation = origin(tensor)
     if isinstance(operation, layers.Dense) and len(tensor.shape) == 2:
         return operation.input, operation
     return model.outputs[0], None
 
 
-def _origin(tensor: Any) -> Any:
+def origin(tensor: Any) -> Any:
+    """Return the layer, or nested network, that a symbolic tensor comes out of."""
     return tensor._keras_history.operation
 
 

@@ -17,13 +17,13 @@ import keras
 import numpy as np
 
 from edge.errors import DataError
-from edge.files import write_atomically
+from edge.files import sha256_of, write_atomically
 from train.averaging import Statistics, averaged
 from train.datasets import Part
 from train.metrics import summarize
 from train.predict import predict_logits, softmax
 from train.recipes import Phase, Recipe
-from train.runs import HISTORY_FILE, MODEL_FILE, save_model
+from train.runs import HISTORY_FILE, MODEL_FILE, NEXT_MODEL_FILE, save_model, settle_model
 from train.state import Progress, save_state
 
 Report = Callable[[str], None]
@@ -109,13 +109,15 @@ class Keeper(keras.callbacks.Callback):
         better = progress.best is None or figure > progress.best
         if better:
             progress.best = figure
-            save_model(self._run, self._plain)
+            save_model(self._run, self._plain, NEXT_MODEL_FILE)
+            progress.model_sha256 = sha256_of(self._run / NEXT_MODEL_FILE)
         if progress.phase_best is None or figure > progress.phase_best:
             progress.phase_best, progress.waited = figure, 0
         else:
             progress.waited += 1
         write_history(self._run / HISTORY_FILE, progress.rows)
         save_state(self._run, progress, self._network, self._optimizer)
+        settle_model(self._run, progress.model_sha256)
         self._report(
             f"{self._phase.name} {progress.epoch}/{self._phase.epochs}: loss {logs['loss']:.4f}, validation accuracy "
             f"{figures['accuracy']:.4f}, macro-F1 {figures['macro_f1']:.4f}{' (best)' if better else ''}"

@@ -1,7 +1,8 @@
 """What a run said about every picture of a part, kept beside its figures so that comparisons need no second run.
 
-``evaluations/<data set>-<part>[-<protocol>][-<tta>].npz`` holds the single view's logits, the labels, and with
-test-time augmentation the averaged probabilities. A kept file counts only for the same model, pictures and version.
+``evaluations/<data set>-<part>[-<fingerprint>][-<protocol>][-<tta>].npz`` holds the single view's logits, the labels,
+and with test-time augmentation the averaged probabilities. A kept file counts only for the same model, pictures and
+version.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 import edge
+from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import atomic_path, sha256_of
+from edge.preprocess import fit_face
+from train.archives import DAMAGED
 from train.calibration import softmax
 from train.datasets import Dataset
 from train.datasets.protocols import picture_digests
@@ -60,11 +63,14 @@ class Predictions:
 
 
 def stem(config: Mapping[str, Any], dataset: Dataset, part: str, tta: str) -> str:
-    """Return the name, without suffix, of a run's files about a part given by its official name."""
+    """Return the name, without suffix, of a run's files about a part given by its official name.
+
+    It tells another data set than the run's by its fingerprint, and another protocol than the run's.
+    """
     words = [dataset.name, part]
-    if not is_own(config, dataset) and dataset.name == config["data"]["name"]:
+    if not is_own(config, dataset):
         words.append(dataset.fingerprint[:8])
-    if dataset.protocol != config["data"]["protocol"] and is_own(config, dataset):
+    if dataset.protocol != config["data"]["protocol"]:
         words.append(dataset.protocol)
     if tta != "none":
         words.append(tta)
@@ -82,6 +88,9 @@ def predictions(
     fresh: bool = False,
 ) -> Predictions:
     """Return a run's predictions for a part: the kept ones, or computed and kept.
+
+    Pictures of another data set than the run's come by way of the resolution that the run was trained at, as a device
+    brings any face to its model.
 
     Args:
         run: the run folder.
@@ -103,6 +112,8 @@ def predictions(
     if not (run / MODEL_FILE).is_file():
         load_model(run / MODEL_FILE)  # says what is missing
     images = as_colour(pictures.images, config["input"]["colour"])
+    if not is_own(config, dataset):
+        images = _as_trained(images, CropSpec(**config["crop"]))
     key = {
         "model_sha256": sha256_of(run / MODEL_FILE),
         "rows_sha256": hashlib.sha256(b"".join(picture_digests(images)) + labels.astype("<i8").tobytes()).hexdigest(),
@@ -122,6 +133,17 @@ def predictions(
     return found
 
 
+def _as_trained(images: np.ndarray, crop: CropSpec) -> np.ndarray:
+    """Return pictures, uint8 ``(n, h, w[, 3])``, at the side that the training pictures had, where the crop names one.
+
+    Those of that size come back unchanged.
+    """
+    side = crop.resolution_px
+    if side is None or images.shape[1:3] == (side, side):
+        return images
+    return np.stack([fit_face(image, crop, side, side) for image in images])
+
+
 def _write(file: Path, key: Mapping[str, str], found: Predictions) -> None:
     arrays = {"logits": found.logits, "labels": found.labels, "key": np.array(json.dumps(key))}
     if found.averaged is not None:
@@ -138,5 +160,5 @@ def _read(file: Path, key: Mapping[str, str]) -> Predictions | None:
                 return None
             averaged = kept.get("averaged")
             return Predictions(kept["logits"], kept["labels"], averaged, key["model_sha256"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except DAMAGED:
         return None

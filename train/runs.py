@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import DataError
-from edge.files import atomic_path, write_atomically
+from edge.files import atomic_path, sha256_of, write_atomically
 
 if TYPE_CHECKING:
     import keras
 
 SCHEMA = 1
 MODEL_FILE = "model.keras"
+NEXT_MODEL_FILE = "model-next.keras"
 CONFIG_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "state.npz"
@@ -169,9 +170,30 @@ def write_config(path: Path, config: dict[str, Any]) -> None:
     write_atomically(path / CONFIG_FILE, json.dumps(config, indent=1) + "\n")
 
 
-def save_model(path: Path, model: keras.Model) -> None:
-    """Write ``model.keras`` atomically. Give a model that was never compiled, or its optimizer's state goes along."""
-    with atomic_path(path / MODEL_FILE) as temporary:
+def save_model(path: Path, model: keras.Model, name: str = MODEL_FILE) -> None:
+    """Write ``model.keras``, or the file ``name``, atomically.
+
+    Give a model that was never compiled, or its optimizer's state goes along.
+    """
+    with atomic_path(path / name) as temporary:
         kept = temporary.with_suffix(".keras")
         model.save(kept)
         kept.replace(temporary)
+
+
+def settle_model(path: Path, model_sha256: str | None) -> None:
+    """Let the next model take the place of ``model.keras`` if it is the one that the state tells of, else drop it.
+
+    So that a run that was killed between its model and its state goes on from the model that belongs to its state.
+
+    Args:
+        path: the run folder.
+        model_sha256: of the best model so far; None where there is none, or where an earlier version wrote the state.
+    """
+    following = path / NEXT_MODEL_FILE
+    if not following.is_file():
+        return
+    if sha256_of(following) == model_sha256:
+        following.replace(path / MODEL_FILE)
+    else:
+        following.unlink()

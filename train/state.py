@@ -12,14 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
 
 from edge.errors import DataError
 from edge.files import atomic_path
-from train.runs import STATE_FILE
+from train.archives import read_arrays
+from train.runs import MODEL_FILE, STATE_FILE
+
+WHAT = "the state of a run"
+REMEDY = f"start a new run with --out; {MODEL_FILE} still holds the best model"
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Progress:
         rows: one history row an epoch.
         seconds: time spent so far.
         finished: all phases are done.
+        model_sha256: of the best model's file; None before the first epoch, and in states of earlier versions.
     """
 
     phase: int = 0
@@ -45,6 +49,7 @@ class Progress:
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     finished: bool = False
+    model_sha256: str | None = None
 
 
 def save_state(
@@ -63,27 +68,31 @@ def load_progress(run: Path) -> Progress | None:
     """Return where the run stands, or None where it has not finished an epoch.
 
     Raises:
-        DataError: the state file is broken.
+        DataError: the state file is broken, in whatever part.
     """
     file = run / STATE_FILE
     if not file.is_file():
         return None
-    with _open(file) as state:
-        return Progress(**json.loads(str(state["progress"])))
+    arrays = read_arrays(file, WHAT, REMEDY)
+    try:
+        return Progress(**json.loads(str(arrays["progress"])))
+    except (KeyError, TypeError, ValueError) as cause:
+        raise DataError(
+            f"expected {WHAT} in {file}; no progress of this fer-edge's in it ({cause}); {REMEDY}"
+        ) from cause
 
 
 def restore(run: Path, model: keras.Model, optimizer: keras.Optimizer) -> None:
     """Put the network's weights, its random state and the optimizer's variables back.
 
     Raises:
-        DataError: the state belongs to another network or optimizer.
+        DataError: the state file is broken, or belongs to another network or optimizer.
     """
     file = run / STATE_FILE
-    with _open(file) as state:
-        kept = {key: state[key] for key in state.files if key != "progress"}
+    kept = read_arrays(file, WHAT, REMEDY)
     for kind, variables in _groups(model, optimizer).items():
-        values = [kept[f"{kind}/{i}"] for i in range(sum(key.startswith(f"{kind}/") for key in kept))]
-        _assign(values, variables, kind, file)
+        count = sum(key.startswith(f"{kind}/") for key in kept)
+        _assign([kept[key] for i in range(count) if (key := f"{kind}/{i}") in kept], variables, kind, file)
 
 
 def random_state(model: keras.Model) -> list[keras.Variable]:
@@ -100,14 +109,7 @@ def _assign(values: list[np.ndarray], variables: Sequence[keras.Variable], kind:
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise DataError(
             f"expected {len(variables)} {kind} arrays of this network in {file}; got {len(values)}, or other shapes; "
-            "start a new run with --out"
+            f"{REMEDY}"
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def _open(file: Path) -> Any:
-    try:
-        return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as cause:
-        raise DataError(f"expected the state of a run in {file}; {cause}; start a new run with --out") from cause

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
 
 from edge.errors import DataError
 from train.applications import LOGITS, leaves
+from train.archives import read_arrays
 from train.efficientnet_lite import names_in_efficientnet_b0, only_in_whole_lite0
 from train.quantized import arrays_of, is_shipped, load_shipped
 from train.runs import load_model
@@ -126,11 +126,7 @@ def _take_arrays(model: keras.Model, arrays: dict[str, np.ndarray], path: str | 
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            raw = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as cause:
-        raise DataError(f"expected an npz of weights at {path}; {cause}; check --weights") from cause
+    raw = read_arrays(path, "an npz of weights", "check --weights")
     arrays: dict[str, np.ndarray] = {}
     for key, value in raw.items():
         base, _, kind = key.partition(":")

@@ -318,6 +318,21 @@ def test_a_strange_layer_in_lite0_s_file_for_b0_is_refused(tmp_path: Path) -> No
 # Weights from files.
 
 
+def test_weights_archive_that_is_damaged_in_an_array_is_refused(tmp_path: Path) -> None:
+    model, file = tiny_model(), tmp_path / "a.npz"
+    arrays = {"stem_conv/kernel": np.random.default_rng(0).random((3, 3, 3, 8), np.float32)}
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    whole = file.read_bytes()
+    half = len(whole) // 2
+    file.write_bytes(whole[:half] + bytes([whole[half] ^ 0xFF, whole[half + 1] ^ 0x5A]) + whole[half + 2 :])
+    with pytest.raises(DataError, match=r"expected an npz of weights in .*a\.npz; .+; check --weights"):
+        load_npz_weights(model, file)
+    with open(file, "wb") as stream:
+        np.save(stream, np.zeros(3))
+    with pytest.raises(DataError, match="expected an npz of weights"):
+        load_npz_weights(model, file)
+
+
 def _npz(path: Path, **arrays: np.ndarray) -> Path:
     np.savez(path, allow_pickle=False, **{name.replace("__", "/"): value for name, value in arrays.items()})
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge.errors import DataError
+from edge.files import sha256_of
 from edge.labels import EMOTIONS
+from edge.preprocess import fit_face
 from tests.train.handmade import flat_pictures, write_run
 from train.__main__ import main
-from train.calibration import fit_temperature
+from train.calibration import fit_temperature, softmax
+from train.commands.compare import stem as stem_of_comparison
+from train.comparison import compare_runs
 from train.datasets import Dataset, Part, apply_protocol, load
+from train.datasets.protocols import picture_digests
 from train.datasets.synthetic import CROP
 from train.evaluate import evaluate_run, keep_evaluation, tta_gain
 from train.exposure import exposure, is_own, own_dataset
@@ -47,8 +53,8 @@ def _dataset(**parts: list[tuple[int, int]]) -> Dataset:
 def make(tmp_path: Path) -> Make:
     """Write and load a run whose model has its threshold between dark and bright."""
 
-    def write(dataset: Dataset, name: str = "hand", **options: Any) -> Run:
-        return load_run(write_run(tmp_path, dataset, name, 128, **{"labels": TWO} | options))
+    def write(dataset: Dataset, name: str = "hand", threshold: float = 128, **options: Any) -> Run:
+        return load_run(write_run(tmp_path, dataset, name, threshold, **{"labels": TWO} | options))
 
     return write
 
@@ -195,6 +201,41 @@ def test_predictions_are_kept_and_count_for_the_same_model_and_pictures_only(
     assert len(calls) == 3  # a broken file
 
 
+def test_faces_of_another_data_set_come_by_the_resolution_of_training_as_on_the_device(make: Make) -> None:
+    own = _dataset()
+    assert CROP.resolution_px == 48
+    noise = np.random.default_rng(0).integers(0, 256, (4, 100, 100), np.uint8)
+    other = dataclasses.replace(own, parts={"test": Part(noise, np.zeros(4, np.int64))}, fingerprint="e" * 64)
+    run = make(own)
+    on_device = np.stack([fit_face(image, CROP, 32, 32) for image in noise])
+    by_hand = [predict_views(run.model, pictures, "none")[0] for pictures in (on_device, noise)]
+    kept = run.path / "evaluations" / f"{stem(run.config, other, 'test', 'none')}.npz"
+    assert not np.array_equal(by_hand[0], by_hand[1])
+    assert np.array_equal(predictions(run.path, run.config, other, "test").logits, by_hand[0])
+    assert kept.is_file()
+    mirrored = predict_views(run.model, np.stack([fit_face(image, CROP, 48, 48) for image in noise]), "flip")
+    found = predictions(run.path, run.config, other, "test", "flip").averaged
+    assert found is not None and np.array_equal(found, softmax(mirrored).mean(axis=0))
+    # The run's own pictures, of whatever size, are measured as they were selected on.
+    same = dataclasses.replace(other, fingerprint=own.fingerprint)
+    assert np.array_equal(predictions(run.path, run.config, same, "test").logits, by_hand[1])
+
+
+def test_predictions_kept_before_faces_came_by_the_resolution_of_training_do_not_count(make: Make) -> None:
+    own = _dataset()
+    noise = np.random.default_rng(0).integers(0, 256, (4, 100, 100), np.uint8)
+    other = dataclasses.replace(own, parts={"test": Part(noise, np.zeros(4, np.int64))}, fingerprint="e" * 64)
+    run = make(own)
+    right = predictions(run.path, run.config, other, "test")
+    file = run.path / "evaluations" / f"{stem(run.config, other, 'test', 'none')}.npz"
+    with np.load(file) as kept:
+        key = json.loads(str(kept["key"]))
+    labels = np.zeros(4, "<i8")
+    key["rows_sha256"] = hashlib.sha256(b"".join(picture_digests(noise)) + labels.tobytes()).hexdigest()
+    np.savez(file, logits=right.logits + 1, labels=labels, key=np.array(json.dumps(key)))
+    assert np.array_equal(predictions(run.path, run.config, other, "test").logits, right.logits)
+
+
 def test_files_of_other_protocols_and_other_folders_do_not_overwrite_each_other(make: Make) -> None:
     dataset = _dataset()
     config = make(dataset).config
@@ -203,6 +244,11 @@ def test_files_of_other_protocols_and_other_folders_do_not_overwrite_each_other(
     assert stem(config, dataclasses.replace(dataset, protocol="seed"), "test", "none") == "synthetic-test-seed"
     elsewhere = dataclasses.replace(dataset, fingerprint="abcdef0123")
     assert stem(config, elsewhere, "test", "none") == "synthetic-test-abcdef01"
+    folders = [dataclasses.replace(dataset, name="folder", fingerprint=text * 8) for text in ("ab", "cd")]
+    names = [stem(config, folder, "test", "flip") for folder in folders]
+    assert names == ["folder-test-abababab-flip", "folder-test-cdcdcdcd-flip"]
+    under = dataclasses.replace(folders[0], protocol="official-dedup")
+    assert stem(config, under, "test", "none") == "folder-test-abababab-official-dedup"
 
 
 def test_gain_of_tta_is_tested_against_the_single_view() -> None:
@@ -325,9 +371,34 @@ def test_compare_command_prints_both_tables_and_keeps_its_result(
     assert "| official right |" in told.output
     assert "official-dedup minus official on fer2013 PrivateTest (official): accuracy" in told.output
     assert "McNemar's exact test on 2 discordant pictures: p = 0.5 (not significant at 5%)" in told.output
-    kept = fer2013_runs["official-dedup"] / "evaluations" / "against-official-fer2013-PrivateTest.json"
+    first = sha256_of(fer2013_runs["official"] / "model.keras")[:8]
+    name = f"against-official-{first}-fer2013-PrivateTest-official.json"
+    kept = fer2013_runs["official-dedup"] / "evaluations" / name
     assert json.loads(kept.read_text())["counts"]["only_second_right"] == 2  # levels 105 and 120
     assert kept.with_suffix(".png").is_file()
+    picture = fer2013_runs["official"].parent / "comparison.png"
+    flags = ("--protocol", "official", "--out", picture)
+    refused = _run("compare", fer2013_runs["official"], fer2013_runs["official-dedup"], *data, *flags)
+    assert (refused.exit_code, "expected a name that ends in .json as --out" in refused.output) == (1, True)
+    assert not picture.exists()
+
+
+def test_comparisons_under_other_protocols_on_other_faces_or_with_another_model_keep_their_files(
+    faces: Dataset, make: Make
+) -> None:
+    own = dataclasses.replace(faces, protocol="official")
+    strict, lenient, other = (
+        make(own, f"{threshold}", threshold=threshold, labels=EMOTIONS).path for threshold in (170, 80, 120)
+    )
+    results = [
+        compare_runs((strict, lenient), own, "test"),
+        compare_runs((strict, lenient), own, "test", "flip"),
+        compare_runs((strict, lenient), dataclasses.replace(own, protocol="seed"), "test"),
+        compare_runs((strict, lenient), dataclasses.replace(own, fingerprint="e" * 64), "test"),
+    ]
+    (strict / "model.keras").write_bytes((other / "model.keras").read_bytes())
+    results.append(compare_runs((strict, lenient), own, "test"))
+    assert len({stem_of_comparison(result) for result in results}) == len(results)
 
 
 def test_protocols_command_sets_three_runs_side_by_side(flat_fer2013: Path, fer2013_runs: dict[str, Path]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from edge.errors import DataError
+from edge.files import sha256_of
 from tests.train.conftest import tiny_model
 from tests.train.networks import dropping_model
 from train.augment import NONE
@@ -24,7 +25,7 @@ from train.fit import train_run
 from train.keeper import Report
 from train.recipes import Phase, Recipe, recipe
 from train.runs import load_model, load_run
-from train.state import load_progress
+from train.state import load_progress, save_state
 
 SHORT = Recipe(
     "short",
@@ -125,6 +126,59 @@ def test_killed_run_goes_on_where_it_was_and_ends_like_an_unbroken_one(tmp_path:
     np.savez(tmp_path / "forgetful" / "state.npz", **arrays)
     other = _fit(tmp_path / "forgetful", faces, make=dropping_model, resume=True).get_weights()
     assert not all(np.array_equal(a, b) for a, b in zip(whole, other, strict=True))
+
+
+@pytest.mark.parametrize("after_the_state", [False, True])
+def test_run_killed_beside_its_state_in_a_later_phase_ends_like_an_unbroken_one(
+    after_the_state: bool, tmp_path: Path, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always = iter(range(100))
+
+    def better(*_: object) -> dict[str, float]:  # every epoch is the best so far, and writes its model
+        return dict.fromkeys(("macro_f1", "accuracy", "weighted_f1", "negative_log_likelihood"), next(always) / 100)
+
+    monkeypatch.setattr("train.keeper.summarize", better)
+    whole = _fit(tmp_path / "whole", faces, make=dropping_model).get_weights()
+    saved = []
+
+    def dying(*arguments: object) -> None:
+        saved.append(arguments)
+        if len(saved) == 2 and not after_the_state:
+            raise Killed
+        save_state(*arguments)  # type: ignore[arg-type]
+        if len(saved) == 2:
+            raise Killed
+
+    with monkeypatch.context() as killing, pytest.raises(Killed):
+        killing.setattr("train.keeper.save_state", dying)
+        _fit(tmp_path / "broken", faces, make=dropping_model)
+    progress = load_progress(tmp_path / "broken")
+    assert progress is not None
+    assert (progress.phase, progress.epoch) == ((1, 1) if after_the_state else (0, 1))
+    resumed = _fit(tmp_path / "broken", faces, make=dropping_model, resume=True).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
+    kept = [load_model(tmp_path / name / "model.keras").get_weights() for name in ("whole", "broken")]
+    assert all(np.array_equal(a, b) for a, b in zip(*kept, strict=True))
+    left = [sorted(file.name for file in (tmp_path / name).iterdir()) for name in ("whole", "broken")]
+    assert left[0] == left[1] == ["history.csv", "model.keras", "state.npz"]
+
+
+def test_state_of_an_earlier_version_goes_on_from_its_model(tmp_path: Path, faces: Dataset) -> None:
+    with pytest.raises(Killed):
+        _fit(tmp_path, faces, make=dropping_model, report=_kill_after(1))
+    with np.load(tmp_path / "state.npz") as state:
+        arrays = {name: state[name] for name in state.files}
+    progress = json.loads(str(arrays["progress"]))
+    assert progress.pop("model_sha256") == sha256_of(tmp_path / "model.keras")
+    np.savez(tmp_path / "state.npz", allow_pickle=False, **arrays | {"progress": np.array(json.dumps(progress))})
+    before = (tmp_path / "model.keras").read_bytes()
+    (tmp_path / "model-next.keras").write_bytes(b"of an epoch that has no state")
+    models: list[bytes] = []
+    head = dataclasses.replace(SHORT, phases=SHORT.phases[:1])
+    _fit(tmp_path, faces, head, dropping_model, resume=True, report=lambda _: models.append(b""))
+    assert models == []  # the head phase was done
+    assert (tmp_path / "model.keras").read_bytes() == before
+    assert not (tmp_path / "model-next.keras").exists()
 
 
 def test_finished_run_is_not_trained_again(tmp_path: Path, faces: Dataset) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from edge.errors import DataError
 from tests.train.conftest import tiny_model
 from train.__main__ import main
+from train.commands.fit import FitConfig, resolve
 from train.datasets import Dataset
 from train.distill import load_teachers, supervision
 from train.recipes import Recipe, recipe
@@ -29,6 +30,12 @@ def _run(*arguments: str | Path) -> Result:
 def _config(run: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((run / "run.json").read_text())
     return config
+
+
+def _resolved(**flags: Any) -> Recipe:
+    """Return the recipe that `fit` makes of some flags."""
+    left_out: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(FitConfig))
+    return resolve(FitConfig(**left_out | {"dataset": "synthetic", "recipe": "modern", "teacher": ()} | flags))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,28 @@ def test_teachers_are_recorded_with_all_that_they_were_taught(teacher: Path, net
     assert (alone.exit_code, "expected the teachers of the run" in alone.output) == (1, True)
     other = _run("fit", "synthetic", "--out", student, *FIT, *flags, "--resume", "--mixed-precision", "float16")
     assert (other.exit_code, "(float32); got another (float16)" in other.output) == (1, True)
+
+
+def test_resume_with_other_rows_or_colour_is_refused(network: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    begun: list[str | Path] = ["fit", "synthetic", "--out", run, *FIT, "--backbone", network]
+    assert _run(*begun, "--protocol", "seed", "--colour", "grey").exit_code == 0
+    kept = (run / "run.json").read_bytes()
+    for flags, message in (
+        (["--colour", "grey"], "expected the protocol of the run in"),
+        (["--protocol", "seed", "--colour", "grey", "--drop-leaks"], "(seed); got another (seed+near"),
+        (["--protocol", "seed", "--colour", "grey", "--limit", "60"], "give the same --limit"),
+        (["--protocol", "seed"], "(colour=grey); got another (colour=rgb); give the same --colour"),
+    ):
+        other = _run(*begun, *flags, "--resume")
+        assert (other.exit_code, message in other.output, other.output.count("\n")) == (1, True, 1), other.output
+        assert (run / "run.json").read_bytes() == kept
+    assert _run(*begun, "--protocol", "seed", "--colour", "grey", "--resume").exit_code == 0
+    older = json.loads(kept)
+    for name in ("counts", "roles"):
+        del older["data"][name]
+    (run / "run.json").write_text(json.dumps(older))
+    assert _run(*begun, "--protocol", "seed", "--colour", "grey", "--resume").exit_code == 0
 
 
 def test_supervision_names_what_goes_beyond_the_labels() -> None:
@@ -140,12 +169,55 @@ def test_flags_change_the_recipe_field_by_field(teacher: Path, network: Path, tm
     assert config["data"]["protocol"].startswith("official-dedup+near")
 
 
+def test_randaugment_of_magnitude_0_draws_no_operation() -> None:
+    off = _resolved(randaugment=0.0).phases[-1].augment
+    assert (off.randaugment_ops, off.randaugment_magnitude) == (0, 0.0)
+    on = _resolved(recipe="fer2013-two-phase", randaugment=3.0).phases[-1].augment
+    assert (on.randaugment_ops, on.randaugment_magnitude) == (2, 3.0)
+    unsaid = _resolved().phases[-1].augment
+    assert (unsaid.randaugment_ops, unsaid.randaugment_magnitude) == (2, 5.0)
+    older = _resolved().to_json()  # a run that was begun when 0 still drew operations is read as it was
+    older["phases"][-1]["augment"]["randaugment_magnitude"] = 0.0
+    assert Recipe.from_json(older).phases[-1].augment.randaugment_ops == 2
+
+
+def test_recipe_s_warm_up_takes_half_of_a_phase_that_is_no_longer_than_it() -> None:
+    assert _resolved().phases[-1].warmup_epochs == 3.0
+    assert _resolved(epochs=4).phases[-1].warmup_epochs == 3.0
+    assert _resolved(epochs=3).phases[-1].warmup_epochs == 1.5
+    assert _resolved(epochs=1).phases[-1].warmup_epochs == 0.5
+    assert _resolved(epochs=3, warmup_epochs=2.5).phases[-1].warmup_epochs == 2.5
+    assert _resolved(recipe="fer2013-two-phase", epochs=1).phases[-1].warmup_epochs == 0.5  # its own
+
+
+def test_own_network_s_dropout_is_recorded_and_an_older_record_resumes(network: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    begun: list[str | Path] = ["fit", "synthetic", "--out", run, *FIT, "--backbone", network]
+    assert _run(*begun).exit_code == 0
+    assert _config(run)["recipe"]["dropout"] == 0.0  # it has none, the recipe says 0.3
+    older = _config(run)
+    older["recipe"]["dropout"] = 0.3
+    (run / "run.json").write_text(json.dumps(older))
+    assert _run(*begun, "--resume").exit_code == 0
+    assert _config(run)["recipe"]["dropout"] == 0.0
+    older["recipe"]["dropout"] = 0.6
+    (run / "run.json").write_text(json.dumps(older))
+    other = _run(*begun, "--resume")
+    assert (other.exit_code, "(0.6); got another (0)" in other.output) == (1, True), other.output
+
+
 def test_flags_that_need_another_are_refused(network: Path, tmp_path: Path) -> None:
     for flags, message in (
         (["--votes-share", "0.5"], "expected --targets votes with --votes-share"),
         (["--targets", "votes"], "synthetic has none; give --votes FILE"),
         (["--recipe", "modern", "--head-epochs", "2"], "modern has none; leave --head-epochs out"),
         (["--votes", network], "expected --targets votes with --votes FILE"),
+        (["--focal-gamma", "1"], "expected --loss focal with --focal-gamma; got cross-entropy; give both, or leave"),
+        (["--effective-beta", "0.9"], "expected --class-weights effective with --effective-beta; got sqrt"),
+        (["--distillation-weight", "1"], "expected --teacher a run with --distillation-weight; got none"),
+        (["--distillation-temperature", "3"], "expected --teacher a run with --distillation-temperature; got none"),
+        (["--epochs", "2", "--warmup-epochs", "2"], "shorter than the 2 epochs of the phase whole; got 2; lower"),
+        (["--dropout", "0.6"], "expected no --dropout with own.keras, whose own logits are kept"),
         (["--teacher", tmp_path], "expected a run folder with run.json"),
         (["--devices", "none"], "expected a number of devices, or all"),
     ):

@@ -69,7 +69,7 @@ def test_statistics_are_those_of_the_given_weights_and_frozen_ones_stay(faces: D
     weights[0][1, 1, 0, 0] = 1.0  # filter 0 passes the red channel on: (red − 128)/128 of every second pixel
     taken = Statistics(model, PHASE, batches, False, 0)(weights)
     red = (batches[0][0][:, 1::2, 1::2, 0].astype(np.float64) - 128) / 128
-    left = 0.8 ** len(batches)  # of the zeros that the statistics started with
+    left = 0.8**20  # of the zeros that the statistics started with; the one batch passes 20 times
     assert taken[3][0] == pytest.approx((1 - left) * red.mean(), abs=0.02)
     assert taken[4][0] == pytest.approx((1 - left) * red.var(), abs=0.02)
     assert all(np.array_equal(taken[i], weights[i]) for i in (0, 1, 2, 5, 6))
@@ -77,6 +77,27 @@ def test_statistics_are_those_of_the_given_weights_and_frozen_ones_stay(faces: D
     assert all(np.array_equal(a, b) for a, b in zip(frozen, weights, strict=True))
     set_trainable(model, "head")
     assert not needs_statistics(model)
+
+
+def test_statistics_of_nested_networks_are_taken_anew_too_from_however_few_batches(faces: Dataset) -> None:
+    inner = keras.Input((32, 32, 3))
+    body = keras.Model(inner, keras.layers.BatchNormalization(name="bn")(inner), name="body")  # momentum 0.99
+    pictures = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(body(keras.layers.Rescaling(1 / 128, offset=-1.0)(pictures)))
+    model = keras.Model(pictures, keras.layers.Dense(7, name="logits")(x))
+    assert [weight.name for weight in model.weights][2] == "moving_mean"
+    part = faces.part("train")
+    targets, ones = np.eye(7, dtype=np.float32)[part.labels], np.ones(len(part), np.float32)
+    batches = Batches(part.images, targets, ones, size=(32, 32), batch=14, augment=NONE, seed=1)
+    assert len(batches) == 4
+    statistics = Statistics(model, PHASE, batches, False, 0)
+    taken = []
+    for before in (0.0, 1.0):
+        weights = model.get_weights()
+        weights[2][:] = before
+        taken.append(statistics(weights)[2])
+    assert taken[1] - taken[0] == pytest.approx(np.full(3, 0.8**20), abs=1e-4)  # what is left of the old mean
+    assert model.get_layer("body").get_layer("bn").momentum == 0.99
 
 
 def test_averaged_run_saves_other_weights_than_it_trains_with(tmp_path: Path, faces: Dataset) -> None:

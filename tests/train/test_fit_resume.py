@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -85,3 +87,35 @@ def test_state_of_another_network_or_optimizer_is_refused(tmp_path: Path) -> Non
     (tmp_path / "state.npz").write_bytes(b"PK")
     with pytest.raises(DataError, match="expected the state of a run"):
         load_progress(tmp_path)
+
+
+def test_state_that_is_damaged_anywhere_is_refused_and_the_best_model_is_named(tmp_path: Path) -> None:
+    from train.state import Progress
+
+    model = dropping_model()
+    optimizer = keras.optimizers.AdamW(1e-3)
+    optimizer.build(model.trainable_variables)
+    file = tmp_path / "state.npz"
+    line = r"expected the state of a run in .*state\.npz; .+; start a new .*; model\.keras still holds the best model"
+    save_state(tmp_path, Progress(), model, optimizer)
+    whole = file.read_bytes()
+    with zipfile.ZipFile(file) as archive:
+        kernel = archive.getinfo("weight/0.npy")
+    place = kernel.header_offset + 30 + len(kernel.filename) + kernel.file_size // 2
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    for read in (lambda: load_progress(tmp_path), lambda: restore(tmp_path, model, optimizer)):
+        with pytest.raises(DataError, match=line):
+            read()
+    for progress in (None, "[", "[1]", '{"phase": 0, "moon": 1}'):
+        with open(file, "wb") as stream:
+            np.savez(stream, allow_pickle=False, **({} if progress is None else {"progress": np.array(progress)}))
+        with pytest.raises(DataError, match=line):
+            load_progress(tmp_path)
+    with np.load(io.BytesIO(whole)) as state:
+        arrays = {name: state[name] for name in state.files if name != "weight/1"}
+    with open(file, "wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+    with pytest.raises(
+        DataError, match=r"expected 7 weight arrays .* got 5, .*model\.keras still holds the best model"
+    ):
+        restore(tmp_path, model, optimizer)

@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from edge.errors import DataError
-from train.backbones import build
+from train.backbones import build, dropout_rate
 from train.runs import load_model
 
 
@@ -75,6 +75,21 @@ def test_other_tops_are_replaced_and_that_is_said(tmp_path: Path, settings: dict
     assert not [layer for layer in model.layers if isinstance(layer, layers.Softmax)]
     model.save(tmp_path / "again.keras")
     assert load_model(tmp_path / "again.keras").output_shape == (None, 7)
+
+
+def test_dropout_before_the_logits_is_told_also_where_it_is_a_nested_network_s(tmp_path: Path) -> None:
+    path = tmp_path / "mine.keras"
+    for normalize in (True, False):
+        pictures = keras.Input((32, 32, 3))
+        x = layers.Rescaling(1 / 255)(pictures) if normalize else pictures
+        x = layers.Dropout(0.4)(layers.GlobalAveragePooling2D()(layers.Dropout(0.1)(x)))
+        keras.Model(pictures, layers.Dense(7, name="logits")(x)).save(path)
+        assert dropout_rate(_build(path, dropout=0.6)[0]) == 0.4
+        assert dropout_rate(_build(path, dropout=0.6, classes=5)[0]) == 0.6
+    _save(path)
+    assert dropout_rate(_build(path, dropout=0.6)[0]) == 0.0
+    for name in ("mini-xception", "efficientnet-lite0-os16"):
+        assert dropout_rate(build(name, height=32, width=32, classes=7, dropout=0.6)) == 0.6
 
 
 def test_softmax_behind_fitting_logits_is_taken_off(tmp_path: Path, pictures: np.ndarray) -> None:

@@ -57,6 +57,8 @@ def compare(
     from train.predictions import FOLDER
     from train.runs import read_config
 
+    if out is not None and out.suffix != ".json":
+        raise DataError(f"expected a name that ends in .json as --out (a .png lies beside it); got {out}; rename it")
     configs = [read_config(run) for run in (run_a, run_b)]
     loaded = load(dataset, data)
     defaults = sorted({default_protocol(config, loaded) for config in configs})
@@ -69,7 +71,7 @@ def compare(
     reported = under(loaded, protocol or defaults[0], *own)
     before = (ancestors(configs[0], [loaded], own[0]), ancestors(configs[1], [loaded], own[1]))
     result = compare_runs((run_a, run_b), reported, part, tta, own=own, ancestors=before, allow_leaks=allow_leaks)
-    file = out or run_b / FOLDER / f"{_stem(result)}.json"
+    file = out or run_b / FOLDER / f"{stem(result)}.json"
     write_atomically(file, json.dumps(result, indent=1) + "\n")
     plot_comparison(result, file.with_suffix(".png"))
     click.echo(counts_table(result))
@@ -165,6 +167,13 @@ def cautions(table: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _stem(result: dict[str, Any]) -> str:
-    tail = "" if result["tta"] == "none" else f"-{result['tta']}"
-    return f"against-{result['runs'][0]['name']}-{result['dataset']}-{result['part']}{tail}"
+def stem(result: dict[str, Any]) -> str:
+    """Return the name, without suffix, of a comparison's files in the second run's folder."""
+    first, second = result["runs"]
+    words = ["against", first["name"], first["model_sha256"][:8], result["dataset"], result["part"]]
+    if result["fingerprint"] != second["trained_on"]["fingerprint"]:  # not the data of the run that the file lies in
+        words.append(result["fingerprint"][:8])
+    words.append(result["protocol"])
+    if result["tta"] != "none":
+        words.append(result["tta"])
+    return "-".join(words)

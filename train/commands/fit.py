@@ -18,11 +18,13 @@ from edge.modelfile import read_model
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
 from train.devices import PRECISIONS
 from train.losses import CLASS_WEIGHTS, LOSSES
-from train.recipes import MONITORS, RECIPES, SAMPLING, TARGETS, Recipe, describe
+from train.recipes import MONITORS, RECIPES, SAMPLING, TARGETS, Phase, Recipe, describe
 from train.recipes import recipe as recipe_by_name
 from train.runs import CONFIG_FILE, SCHEMA, STATE_FILE, read_config, write_config
 
 if TYPE_CHECKING:
+    import keras
+
     from train.distill import Teacher
     from train.state import Progress
 
@@ -83,6 +85,12 @@ class FitConfig:
     quiet: bool
 
 
+RESUME_FLAGS = {  # what of a run.json must stay on resume, and the flags that decide it
+    "protocol": "--protocol and --drop-leaks",
+    "roles": "--protocol",
+    "counts": "--limit",
+    "input": "--colour and --size",
+}
 PHASE_FLAGS = ("epochs", "learning_rate", "warmup_epochs", "freeze")
 AUGMENT_FLAGS = {
     "randaugment": "randaugment_magnitude",
@@ -184,7 +192,7 @@ def resolve(config: FitConfig) -> Recipe:
     """Return the named recipe with the flags that were given put in.
 
     Raises:
-        DataError: nothing is left to train, or a flag that the recipe has no use for.
+        DataError: nothing is left to train, no epoch is left after the warm-up, or a flag that the run has no use for.
     """
     base = recipe_by_name(config.recipe)
     given = {name: value for name, value in vars(config).items() if value is not None}
@@ -194,10 +202,12 @@ def resolve(config: FitConfig) -> Recipe:
     elif config.head_epochs:
         raise DataError(f"expected a recipe with a head phase; {base.name} has none; leave --head-epochs out")
     augment = {field: given[flag] for flag, field in AUGMENT_FLAGS.items() if flag in given}
-    if augment.get("randaugment_magnitude") and not phases[-1].augment.randaugment_ops:
-        augment["randaugment_ops"] = RANDAUGMENT_OPS
+    if config.randaugment is not None:  # at magnitude 0 some operations still change a picture: off is none of them
+        drawn = phases[-1].augment.randaugment_ops or RANDAUGMENT_OPS
+        augment["randaugment_ops"] = drawn if config.randaugment else 0
     last = {name: given[name] for name in PHASE_FLAGS if name in given}
     phases[-1] = dataclasses.replace(phases[-1], **last, augment=dataclasses.replace(phases[-1].augment, **augment))
+    phases[-1] = _warmed_up(phases[-1], config.warmup_epochs)
     names = {field.name for field in dataclasses.fields(Recipe)} - {"name", "phases"}
     changed = {name: given[name] for name in names if name in given}
     for name in ("backbone", "weights"):  # a file's folder is no part of a recipe
@@ -206,9 +216,38 @@ def resolve(config: FitConfig) -> Recipe:
     recipe = dataclasses.replace(base, phases=tuple(phases), **changed)
     if (config.votes is not None) and recipe.targets != "votes" and config.dataset != "ferplus":
         raise DataError("expected --targets votes with --votes FILE; got labels; give both, or leave --votes out")
-    if "votes_share" in changed and recipe.targets != "votes":
-        raise DataError("expected --targets votes with --votes-share; got labels; give both, or leave the share out")
+    _check_used(config, recipe)
     return recipe
+
+
+def _warmed_up(phase: Phase, asked: float | None) -> Phase:
+    """Return the phase with a warm-up that it outlasts: of a recipe's own, longer one half the epochs are left.
+
+    Raises:
+        DataError: a warm-up was asked for that leaves no epoch after it.
+    """
+    if not 0 < phase.epochs <= phase.warmup_epochs:
+        return phase
+    if asked is not None:
+        raise DataError(
+            f"expected a warm-up shorter than the {phase.epochs} epochs of the phase {phase.name}; got {asked:g}; "
+            "lower --warmup-epochs, or raise --epochs"
+        )
+    return dataclasses.replace(phase, warmup_epochs=phase.epochs / 2)
+
+
+def _check_used(config: FitConfig, recipe: Recipe) -> None:
+    """Raise DataError where a flag was given that nothing in the run would read."""
+    teacher = "a run" if config.teacher else "none"
+    for flag, value, needed, wanted, came in (
+        ("--votes-share", config.votes_share, "--targets", "votes", recipe.targets),
+        ("--focal-gamma", config.focal_gamma, "--loss", "focal", recipe.loss),
+        ("--effective-beta", config.effective_beta, "--class-weights", "effective", recipe.class_weights),
+        ("--distillation-weight", config.distillation_weight, "--teacher", "a run", teacher),
+        ("--distillation-temperature", config.distillation_temperature, "--teacher", "a run", teacher),
+    ):
+        if value is not None and came != wanted:
+            raise DataError(f"expected {needed} {wanted} with {flag}; got {came}; give both, or leave {flag} out")
 
 
 def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
@@ -240,6 +279,7 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
         labels=dataset.labels,
         report=click.echo,
     )
+    recipe = _with_its_dropout(config, recipe, model)
     teachers = load_teachers(config.teacher, dataset)
     run_json = _run_json(config, recipe, dataset, teachers, start, count)
     if config.resume:
@@ -268,6 +308,29 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
         verbose=not config.quiet,
     )
     _finish(config, recipe, run_json, dataset, progress)
+
+
+def _with_its_dropout(config: FitConfig, recipe: Recipe, model: keras.Model) -> Recipe:
+    """Return the recipe with the rate of dropout that the network has: a user's own keeps its own with its logits.
+
+    Raises:
+        DataError: another rate was asked for, or the run in --out began with another.
+    """
+    from train.backbones import dropout_rate
+
+    rate = dropout_rate(model)
+    if config.dropout not in (None, rate):
+        raise DataError(
+            f"expected no --dropout with {recipe.backbone}, whose own logits are kept with what is before them "
+            f"(rate {rate:g}); got {config.dropout:g}; leave --dropout out"
+        )
+    kept = read_config(config.out)["recipe"].get("dropout", rate) if config.resume else rate
+    if kept not in (rate, recipe.dropout):  # earlier versions wrote the recipe's where the network kept its own
+        raise DataError(
+            f"expected the dropout of the run in {config.out} ({kept:g}); got another ({rate:g}); give the same "
+            "flags, or a new --out"
+        )
+    return dataclasses.replace(recipe, dropout=rate)
 
 
 def _finish(config: FitConfig, recipe: Recipe, run_json: dict[str, Any], dataset: Dataset, progress: Progress) -> None:
@@ -310,6 +373,8 @@ def _check_same(config: FitConfig, recipe: Recipe) -> None:
     """Raise DataError where the flags differ from those that the run in --out began with."""
     kept = read_config(config.out)
     before = Recipe.from_json({"backbone": kept["backbone"], "weights": kept.get("weights", "none")} | kept["recipe"])
+    if recipe.backbone.endswith(".keras") and config.dropout is None:  # perhaps the network's own: compared once built
+        recipe = dataclasses.replace(recipe, dropout=before.dropout)
     pairs = {
         "backbone": (kept["backbone"], _backbone(recipe)),
         "recipe": (_plain(before.to_json()), _plain(recipe.to_json())),
@@ -330,6 +395,13 @@ def _check_same(config: FitConfig, recipe: Recipe) -> None:
 
 def _check_same_setting(config: FitConfig, run_json: dict[str, Any]) -> None:
     kept = read_config(config.out)
+    for what, flags in RESUME_FLAGS.items():
+        then, now = (_plain((known["data"] | {"input": known["input"]}).get(what)) for known in (kept, run_json))
+        if then is not None and then != now:  # earlier versions did not write all of them
+            raise DataError(
+                f"expected the {what} of the run in {config.out} ({_short(then, now)}); got another "
+                f"({_short(now, then)}); give the same {flags}, or a new --out"
+            )
     if kept.get("backend", run_json["backend"]) != run_json["backend"]:
         raise DataError(
             f"expected the backend of the run in {config.out} ({kept['backend']}); got {run_json['backend']}; "
