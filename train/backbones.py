@@ -43,6 +43,7 @@ from train.weights import load_weights_file
 RESCALING = "normalize"
 MIN_SIDE_PX = 32
 COLOURS = ("rgb", "grey")
+_OTHER_WEIGHTS = "give --weights FILE, none, or default or small, the models that ship, where the layers are theirs"
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, RGB
 Report = Callable[[str], None]
 
@@ -241,7 +242,7 @@ def _check(name: str, own: bool, side: int, size: str, weights: str, stochastic_
             f"got {stochastic_depth}; set it to 0"
         )
     if weights == "imagenet" and (own or BACKBONES[name].pretrained is None):
-        raise DataError(f"no download of ImageNet weights is known for {name}; give --weights FILE or none")
+        raise DataError(f"no download of ImageNet weights is known for {name}; {_OTHER_WEIGHTS}")
 
 
 def _assemble(name: str, height: int, width: int, classes: int, dropout: float, stochastic_depth: float) -> keras.Model:
@@ -266,7 +267,7 @@ def _pooled_logits(backbone: Backbone) -> Callable[[keras.KerasTensor, int, floa
 def _take_imagenet(model: keras.Model, name: str, shape: tuple[int, int, int]) -> None:
     pretrained = BACKBONES[name].pretrained
     if pretrained is None:
-        raise DataError(f"no download of ImageNet weights is known for {name}; give --weights FILE or none")
+        raise DataError(f"no download of ImageNet weights is known for {name}; {_OTHER_WEIGHTS}")
     try:
         application = getattr(keras.applications, pretrained.application)(
             include_top=False, weights="imagenet", input_shape=shape

@@ -48,7 +48,10 @@ def load_weights_file(
         return _take_shipped(model, path, pictures, labels)
     path = Path(path)
     if not path.exists():
-        raise DataError(f"expected a weights file, none or imagenet; nothing is at {path}; check --weights")
+        raise DataError(
+            "expected a weights file, none, imagenet, or default or small (the models that ship); nothing is at "
+            f"{path}; check --weights"
+        )
     if path.is_dir() or not path.name.endswith((".npz", ".weights.h5", ".keras")):
         raise DataError(
             f"expected weights as .npz, .weights.h5, .keras or .tflite; got {path.name}, a kind of file that may carry "
