@@ -327,6 +327,15 @@ def test_pooling_and_reshape_become_one_pooling_that_keeps_its_dimensions() -> N
     assert graph["pool"].shape == (1, 1, 3)
 
 
+def test_two_poolings_in_a_row_both_keep_their_dimensions() -> None:
+    def pooling(name: str, feed: str) -> list[Node]:
+        pool = Node(name, "global_average_pool", (feed,), (3,), {"keepdims": False})
+        return [pool, Node(f"{name}_reshape", "reshape", (name,), (1, 1, 3))]
+
+    graph = keepdims_pooling(chain(*pooling("first", "input"), *pooling("second", "first_reshape")))
+    assert {node.name: node.inputs for node in graph} == {"input": (), "first": ("input",), "second": ("first",)}
+
+
 def test_pooling_before_another_shape_stays() -> None:
     pool = Node("pool", "global_average_pool", ("input",), (3,), {"keepdims": False})
     graph = chain(pool, Node("reshape", "reshape", ("pool",), (3, 1)))
