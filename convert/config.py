@@ -50,6 +50,7 @@ class ConvertConfig:
         intended_use: Into the metadata.
         not_for: Into the metadata.
         quiet: No progress bars.
+        allow_leaks: Take another protocol of the run's own data set than the run's; the file says so.
     """
 
     model: Path
@@ -76,6 +77,7 @@ class ConvertConfig:
     intended_use: str = INTENDED_USE
     not_for: str = NOT_FOR
     quiet: bool = False
+    allow_leaks: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.recipes if name not in RECIPES]
