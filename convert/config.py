@@ -84,7 +84,12 @@ class ConvertConfig:
         if unknown or not self.recipes:
             came = ", ".join(unknown) or "none"
             raise ValueError(f"expected recipes out of {', '.join(RECIPES)}; came {came}; give --recipe NAME")
-
+        for name in ("epochs", "learning_rate", "hard_share"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(
+                    f"expected {name.replace('_', ' ')} to be a finite number; came {getattr(self, name)}; "
+                    f"give --{name.replace('_', '-')} another"
+                )
         if self.accuracy_budget is not None and not 0 <= self.accuracy_budget < math.inf:
             raise ValueError(
                 f"expected an accuracy budget of 0 points or more; came {self.accuracy_budget}; give a number of points"

@@ -337,6 +337,19 @@ def test_a_later_recipe_on_other_pictures_stands_alone(trained: Path, tmp_path: 
     assert set(report(tmp_path, "float16")["latency"]["recipes"]) == {"float16"}
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--epochs", "inf"), ("--epochs", "nan"), ("--learning-rate", "inf"), ("--hard-share", "nan")]
+)
+def test_a_figure_of_fine_tuning_that_is_not_finite_is_refused_before_anything_is_loaded(
+    flag: str, value: str, tmp_path: Path
+) -> None:
+    words = ("--recipe", "qat-int8", "--dataset", "synthetic", "--out", tmp_path, flag, value)
+    result = run(tmp_path / "none.keras", *words)
+    assert result.exit_code == 1
+    name = flag[2:].replace("-", " ")
+    assert result.stderr == f"error: expected {name} to be a finite number; came {value}; give {flag} another\n"
+
+
 @pytest.mark.parametrize("budget", ["nan", "inf"])
 def test_a_budget_that_is_no_number_of_points_is_refused(budget: str, trained: Path, tmp_path: Path) -> None:
     words = ("--recipe", "ptq-int8", "--dataset", "synthetic", "--out", tmp_path / "out", "--accuracy-budget", budget)
