@@ -149,6 +149,16 @@ def test_a_second_run_takes_the_files_from_the_folder(whole: tuple[Result, dict[
     assert "plain-float32: converting" in other.stderr
 
 
+def test_a_peer_that_quantizes_another_file_is_measured_without_it_and_in_any_order(folder: Path) -> None:
+    chosen = [AEQ, "onnxruntime-int8", ONNX_FLOAT]
+    words = [word for peer in chosen for word in ("--peer", peer)]
+    result = ask(folder, *words, "--record", folder / "few.json", "--quiet")
+    assert result.exit_code == 0, result.output
+    files = read_peers(folder / "few.json")["files"]
+    assert [file["name"] for file in files] == [*chosen, *OURS]
+    assert {file["status"] for file in files} == {"measured"}
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
