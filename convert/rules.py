@@ -302,6 +302,22 @@ def split_silu(graph: Graph) -> Graph:
     return graph
 
 
+@rule("binary-sums", "ADD and MUL take two inputs: what lies between three has no range and would be float in int8")
+def split_sums(graph: Graph) -> Graph:
+    """Replaces a sum or product of three and more by a chain of twos, in order, each with a range of its own."""
+    for node in graph:
+        shapes = [graph[feed].shape for feed in node.inputs]
+        if node.kind not in ("add", "multiply") or len(shapes) < 3 or len({len(shape) for shape in shapes}) > 1:
+            continue
+        total, shape = node.inputs[0], shapes[0]
+        for index, (feed, other) in enumerate(zip(node.inputs[1:-1], shapes[1:-1], strict=True), start=1):
+            shape = tuple(np.broadcast_shapes(shape, other))
+            step = replace(node, name=f"{node.name}_of{index + 1}", inputs=(total, feed), shape=shape)
+            graph, total = graph.insert_before(step, node.name), step.name
+        graph = graph.put(replace(node, inputs=(total, node.inputs[-1])))
+    return graph
+
+
 @rule("split-depthwise", "XNNPACK has no depthwise micro-kernel past 25 taps: 7x7 becomes 21 + 20 + 8 taps, dilated")
 def split_depthwise(graph: Graph) -> Graph:
     """Replaces a large depthwise kernel by a sum of dilated ones, each of taps that lie evenly about its centre.
