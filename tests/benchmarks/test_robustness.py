@@ -315,6 +315,14 @@ def test_the_page_holds_the_figures_and_is_checked(measured: tuple[Result, Recor
     assert (stale.exit_code, stale.stderr.count("\n")) == (1, 1)
     assert run(*words).exit_code == 0
     assert (folder / "page.md").read_text(encoding="utf-8") == text
+    picture = folder / "robustness-colours.svg"
+    drawn = picture.read_text(encoding="utf-8")
+    for damage, came in ((None, "got none"), (drawn.replace("left half grey", "left half red"), "got another")):
+        picture.unlink() if damage is None else picture.write_text(damage, encoding="utf-8")
+        stale = run(*words, "--check")
+        assert (stale.exit_code, stale.stderr.count("\n")) == (1, 1)
+        assert f"expected the picture that its record draws; {came}; run" in stale.stderr
+    assert run(*words).exit_code == 0 and picture.read_text(encoding="utf-8") == drawn
     assert run(*words[:2]).stdout == text.split(f"{BEGIN}\n")[1].split(END)[0].replace(
         "![Accuracy by condition](robustness-colours.svg)\n\n"
         "Accuracy under each condition. Bars: 95 % intervals; dashed: the faces as they are.\n\n", ""
