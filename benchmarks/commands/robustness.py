@@ -47,10 +47,10 @@ def robustness(
     pack = read_pack(data)
     with progress("answers") as tick:
         result = measure(classifiers, pack, data, command_line(), seed, tick, this_machine())
-    if record is not None:
+    click.echo("\n".join(map(printable, _lines(result))))
+    if record is not None:  # after the lines: where it cannot be written, the measurement is not lost
         write(record, result)
         click.echo(f"wrote {record}", err=True)
-    click.echo("\n".join(map(printable, _lines(result))))
     if page is not None:
         _settle([result], page, check=False)
 

@@ -21,7 +21,7 @@ from benchmarks.robustness.page import BEGIN, END, NO_RECORD, markdown, picture_
 from benchmarks.robustness.plot import Robustness
 from benchmarks.robustness.record import brief, measure, read, schema, write
 from benchmarks.robustness.scoring import certain, loss, mean_over_kinds, results
-from edge.errors import DataError
+from edge.errors import DataError, OutputError
 from edge.labels import EMOTIONS
 from edge.packs import read_pack, write_pack
 from edge.schema import record_schema
@@ -270,6 +270,19 @@ def test_what_is_no_pack_is_refused_in_a_line(folder: Path, tmp_path: Path) -> N
         result = run("robustness", "--model", folder / "float32.tflite", "--data", data)
         assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
         assert "expected a" in result.stderr
+
+
+def test_the_figures_are_shown_though_the_record_cannot_be_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, result: Record) -> None:
+        raise OutputError(f"{path}: no space left")
+
+    monkeypatch.setattr("benchmarks.robustness.record.write", full)
+    words = ("--model", folder / "float32.tflite", "--data", folder / "pack.npz", "--record", tmp_path / "r.json")
+    result = run("robustness", *words)
+    assert (result.exit_code, result.stderr) == (1, f"error: {tmp_path / 'r.json'}: no space left\n")
+    assert "left half grey" in result.stdout
 
 
 def test_no_model_is_wrong_usage(folder: Path) -> None:
