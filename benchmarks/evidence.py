@@ -245,6 +245,7 @@ def _accuracy(record: Fields) -> Accuracy:
         nll=calibration.number("nll") if calibration else None,
         nll_interval=calibration.maybe_interval("nll_ci95") if calibration else None,
         bins=_bins(calibration.block("bins")) if calibration else None,
+        content_sha256=data.maybe_text("content_sha256") or "",
     )
 
 

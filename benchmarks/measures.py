@@ -132,6 +132,7 @@ class Accuracy:
         per_class: class -> its scores; empty where the record has none.
         ece: expected calibration error, 0..1, of `bins`; `nll` negative log-likelihood, nats; None in older records.
             The intervals are the 95 % ones, (low, high).
+        content_sha256: of the very faces that were scored; empty in older records.
     """
 
     path: Path
@@ -154,6 +155,7 @@ class Accuracy:
     nll: float | None
     nll_interval: tuple[float, float] | None
     bins: Bins | None
+    content_sha256: str = ""
 
 
 @dataclass(frozen=True)

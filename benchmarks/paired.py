@@ -36,7 +36,7 @@ def compare(reference: Accuracy, model: Accuracy) -> Drop:
     """Return what `model` lost against `reference` on the same samples.
 
     Raises:
-        DataError: the two were not scored on the same data, or not against the same classes.
+        DataError: the two were not scored on the same data, on the same faces of it, or not against the same classes.
     """
     if reference.data != model.data:
         raise DataError(
@@ -47,6 +47,12 @@ def compare(reference: Accuracy, model: Accuracy) -> Drop:
         raise DataError(
             f"{model.path}: expected the true classes of {reference.path}; got others under the same fingerprint; "
             "score both models on the same pack"
+        )
+    if reference.content_sha256 and model.content_sha256 and reference.content_sha256 != model.content_sha256:
+        raise DataError(
+            f"{model.path}: expected the very faces of {reference.path}; got others under the same fingerprint "
+            f"(content {model.content_sha256[:12]}, not {reference.content_sha256[:12]}); score both models on the "
+            "same pack"
         )
     found = paired_difference(np.array(reference.correct, bool), np.array(model.correct, bool), seed=BOOTSTRAP_SEED)
     same = sum(a == b for a, b in zip(reference.predictions, model.predictions, strict=True))

@@ -63,6 +63,7 @@ from train.devices import keep_heap
 @click.option("--licence", default="Apache-2.0", show_default=True, help="Into the file's metadata.")
 @click.option("--intended-use", default=INTENDED_USE, help="Into the file's metadata.")
 @click.option("--not-for", default=NOT_FOR, help="Into the file's metadata.")
+@click.option("--allow-leaks", is_flag=True, help="Take another --protocol than the run's; the file tells of it.")
 @click.option("--quiet", is_flag=True, help="No progress; only the files' names.")
 def main(recipes: tuple[str, ...], **flags: Any) -> None:
     """Convert MODEL (a run folder or a .keras file) into self-describing TFLite files, each checked before writing.

@@ -50,6 +50,7 @@ class ConvertConfig:
         intended_use: Into the metadata.
         not_for: Into the metadata.
         quiet: No progress bars.
+        allow_leaks: Take another protocol of the run's own data set than the run's; the file says so.
     """
 
     model: Path
@@ -76,13 +77,19 @@ class ConvertConfig:
     intended_use: str = INTENDED_USE
     not_for: str = NOT_FOR
     quiet: bool = False
+    allow_leaks: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.recipes if name not in RECIPES]
         if unknown or not self.recipes:
             came = ", ".join(unknown) or "none"
             raise ValueError(f"expected recipes out of {', '.join(RECIPES)}; came {came}; give --recipe NAME")
-
+        for name in ("epochs", "learning_rate", "hard_share"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(
+                    f"expected {name.replace('_', ' ')} to be a finite number; came {getattr(self, name)}; "
+                    f"give --{name.replace('_', '-')} another"
+                )
         if self.accuracy_budget is not None and not 0 <= self.accuracy_budget < math.inf:
             raise ValueError(
                 f"expected an accuracy budget of 0 points or more; came {self.accuracy_budget}; give a number of points"

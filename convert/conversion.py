@@ -35,7 +35,16 @@ from convert.parity import compare, normalize
 from convert.progress import Progress
 from convert.reading import read
 from convert.rules import RULES, fold_grey, lower, split_grey
-from convert.source import Pictures, Source, TrainingBatches, described, load_dataset, load_source, pictures
+from convert.source import (
+    Pictures,
+    Source,
+    TrainingBatches,
+    described,
+    load_dataset,
+    load_source,
+    pictures,
+    with_data_of_conversion,
+)
 from convert.summary import summarize
 from convert.temperature import fold_temperature
 from edge.contract import Contract
@@ -138,7 +147,7 @@ def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Wo
         raise DataError(f"expected a folder to write as --out; {config.out} is a file; choose another name")
     dataset = load_dataset(config)
     names = [dataset.part_name("validation"), *(dataset.part_name(part) for part in config.parts)]
-    source = load_source(config, dataset)
+    source = with_data_of_conversion(load_source(config, dataset), config, dataset)
     parts = [pictures(source, dataset, name, config.limit) for name in dict.fromkeys(names)]
     as_read = read(source.model)
     graph, used = _lowered(as_read, source, config, approximate=False)

@@ -7,7 +7,7 @@ Every figure comes from the reports that ``convert.conversion`` writes beside th
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from convert import plots
@@ -298,20 +298,34 @@ def _facts(reports: Sequence[Report]) -> str:
         (report["recipe"], report["file"], report["sha256"], f"{sum(report.get('seconds', {}).values()):.0f} s")
         for report in reports
     ]
-    first = reports[0]
-    lines = [f"{name} {version}" for name, version in first.get("versions", {}).items()]
-    rules = [f"{name}: {why}" for name, why in first.get("lowering", {}).get("rules", {}).items()]
-    items = "\n".join(f"<li>{_text(rule)}</li>" for rule in rules)
-    command = " ".join(first.get("command", []))
+    lines = [f"{name} {version}" for name, version in reports[0].get("versions", {}).items()]
+    commands = [
+        f"<p>Command{of}: <code>{_text(command)}</code></p>"
+        for of, command in _by_recipes(reports, lambda report: " ".join(report.get("command", [])))
+    ]
+    rules = [
+        (f"<p>Lowering{of}:</p>\n" if of else "") + f"<ul>\n{items}\n</ul>"
+        for of, items in _by_recipes(reports, _rules)
+    ]
+    told = "\n".join([*commands, f"<p>Versions: {_text(', '.join(lines))}</p>", *rules])
     return f"""<details>
 <summary>Files, versions and lowering</summary>
 {_table(("recipe", "file", "sha256", "took"), rows)}
-<p>Command: <code>{_text(command)}</code></p>
-<p>Versions: {_text(", ".join(lines))}</p>
-<ul>
-{items}
-</ul>
+{told}
 </details>"""
+
+
+def _rules(report: Report) -> str:
+    rules = report.get("lowering", {}).get("rules", {})
+    return "\n".join(f"<li>{_text(f'{name}: {why}')}</li>" for name, why in rules.items())
+
+
+def _by_recipes(reports: Sequence[Report], told: Callable[[Report], str]) -> list[tuple[str, str]]:
+    """What reports say, each text once, and of which recipes (" of A, B"); empty where all say the same."""
+    found: dict[str, list[str]] = {}
+    for report in reports:
+        found.setdefault(told(report), []).append(report["recipe"])
+    return [("" if len(found) == 1 else f" of {', '.join(recipes)}", text) for text, recipes in found.items()]
 
 
 def _lead(report: Report) -> str:

@@ -81,7 +81,8 @@ def lower(graph: Graph, *, approximate: bool = False, without: Collection[str] =
 @rule("drop-identity", "Dropout, noise and linear activations compute nothing at inference")
 def drop_identity(graph: Graph) -> Graph:
     """Drops layers that compute nothing, and reshapes to the same shape."""
-    for node in graph:
+    for name in list(graph.nodes):
+        node = graph[name]
         same_shape = node.kind == "reshape" and node.shape == graph[node.inputs[0]].shape
         if node.kind == "identity" or same_shape:
             graph = graph.without(node.name)
@@ -140,7 +141,8 @@ def fold_input_affine(graph: Graph) -> Graph:
 @rule("fold-affine", "BatchNormalization goes into the kernel before it, so that its folded channels get a scale each")
 def fold_affine(graph: Graph) -> Graph:
     """Scales the output channels of the kernel before an affine layer and moves its bias."""
-    for node in graph:
+    for name in list(graph.nodes):
+        node = graph[name]
         if node.kind != "affine":
             continue
         source = graph[node.inputs[0]]
@@ -228,8 +230,9 @@ def _taps_on_picture(node: Node, sizes: tuple[int, ...], axis: int) -> slice:
 )
 def keepdims_pooling(graph: Graph) -> Graph:
     """Merges pooling and the Reshape to [1, 1, channels] after it."""
-    for node in graph:
-        if node.kind != "global_average_pool" or node.attributes["keepdims"] or not graph.is_private(node.name):
+    for name in [node.name for node in graph if node.kind == "global_average_pool"]:
+        node = graph[name]
+        if node.attributes["keepdims"] or not graph.is_private(name):
             continue
         reader = graph.consumers(node.name)[0]
         wanted = (1, 1, *node.shape)
@@ -299,6 +302,22 @@ def split_silu(graph: Graph) -> Graph:
     return graph
 
 
+@rule("binary-sums", "ADD and MUL take two inputs: what lies between three has no range and would be float in int8")
+def split_sums(graph: Graph) -> Graph:
+    """Replaces a sum or product of three and more by a chain of twos, in order, each with a range of its own."""
+    for node in graph:
+        shapes = [graph[feed].shape for feed in node.inputs]
+        if node.kind not in ("add", "multiply") or len(shapes) < 3 or len({len(shape) for shape in shapes}) > 1:
+            continue
+        total, shape = node.inputs[0], shapes[0]
+        for index, (feed, other) in enumerate(zip(node.inputs[1:-1], shapes[1:-1], strict=True), start=1):
+            shape = tuple(np.broadcast_shapes(shape, other))
+            step = replace(node, name=f"{node.name}_of{index + 1}", inputs=(total, feed), shape=shape)
+            graph, total = graph.insert_before(step, node.name), step.name
+        graph = graph.put(replace(node, inputs=(total, node.inputs[-1])))
+    return graph
+
+
 @rule("split-depthwise", "XNNPACK has no depthwise micro-kernel past 25 taps: 7x7 becomes 21 + 20 + 8 taps, dilated")
 def split_depthwise(graph: Graph) -> Graph:
     """Replaces a large depthwise kernel by a sum of dilated ones, each of taps that lie evenly about its centre.
@@ -356,7 +375,8 @@ def _piece(node: Node, index: int, rows: tuple[int, ...], columns: tuple[int, ..
 @rule("fuse-relu", "ReLU and ReLU6 run inside the layer before them: one output range instead of two")
 def fuse_activation(graph: Graph) -> Graph:
     """Merges ReLU and ReLU6 into the weighted layer before them."""
-    for node in graph:
+    for name in list(graph.nodes):
+        node = graph[name]
         if node.kind != "activation" or node.attributes["function"] not in FUSED_ACTIVATIONS:
             continue
         source = graph[node.inputs[0]]

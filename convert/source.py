@@ -36,7 +36,8 @@ class Source:
         augment: Distortions of its training pictures.
         versions: Packages that it was trained with.
         trained_on: Name, protocol and fingerprint of its training data, and of a run what it learned from
-            (``supervision``: labels, or what went beyond them; ``before``: the data of what the run comes from).
+            (``supervision``: labels, or what went beyond them; ``before``: the data of what the run comes from, and of
+            the conversion where that is other).
     """
 
     model: Any
@@ -127,6 +128,41 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
             **({"before": earlier} if (earlier := before(known)) else {}),
         },
     )
+
+
+def with_data_of_conversion(source: Source, config: ConvertConfig, dataset: Any) -> Source:
+    """The source whose file also tells what the conversion calibrates and fine-tunes on, where the run saw other rows.
+
+    Another protocol shares the same pictures out anew: the run was trained on some that it holds out, and it would
+    calibrate and fine-tune on some that the run holds out.
+
+    Raises:
+        DataError: Another protocol of the run's own data set, and leaks are not allowed.
+    """
+    from train.exposure import is_own
+
+    known = _run_config(config)
+    if not known:
+        return source
+    own, theirs = is_own(known, dataset), known["data"]["protocol"]
+    if own and dataset.protocol == theirs:
+        return source
+    if own and _parts_of(dataset.protocol) != _parts_of(theirs) and not config.allow_leaks:
+        raise DataError(
+            f"expected the protocol that run {known['name']} was trained under ({theirs}); came {dataset.protocol}, "
+            "whose parts hold other pictures: the file would be measured on some that the run was trained on, or "
+            f"taught with some that it was not to see; leave --protocol out, fit a run under {dataset.protocol}, or "
+            "add --allow-leaks"
+        )
+    seen = " ".join((dataset.name, dataset.protocol, dataset.fingerprint))
+    earlier = source.trained_on.get("before")
+    before = dict.fromkeys([*(earlier.split("; ") if earlier else ()), seen])
+    return dataclasses.replace(source, trained_on={**source.trained_on, "before": "; ".join(before)})
+
+
+def _parts_of(protocol: str) -> str:
+    """A protocol without ``+near`` and its distance, which take training pictures away and no others."""
+    return protocol.partition("+")[0]
 
 
 def _side_lengths(model: Any) -> tuple[int, int]:

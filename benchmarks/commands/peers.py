@@ -84,11 +84,11 @@ def peers(record: Path | None, quiet: bool, **flags: Any) -> None:
     from convert.progress import ConsoleProgress, Progress
 
     result = run(PeersConfig(**flags), command_line(), Progress() if quiet else ConsoleProgress())
-    if record is not None:
-        write_peers(record, result)
     from rich.console import Console
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the table has signs that a terminal's encoding may lack
     console = Console()
     (console if console.is_terminal else Console(width=_WIDTH_OF_A_PIPE)).print(table(result))
+    if record is not None:  # after the table: where it cannot be written, the measurement is not lost
+        write_peers(record, result)

@@ -47,10 +47,10 @@ def robustness(
     pack = read_pack(data)
     with progress("answers") as tick:
         result = measure(classifiers, pack, data, command_line(), seed, tick, this_machine())
-    if record is not None:
+    click.echo("\n".join(map(printable, _lines(result))))
+    if record is not None:  # after the lines: where it cannot be written, the measurement is not lost
         write(record, result)
         click.echo(f"wrote {record}", err=True)
-    click.echo("\n".join(map(printable, _lines(result))))
     if page is not None:
         _settle([result], page, check=False)
 
@@ -58,7 +58,7 @@ def robustness(
 @click.command(cls=OneLineCommand, short_help="Tell what distorted faces cost; a page from records.")
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--page", type=_FILE, help="Markdown file whose block to rewrite; pictures go beside it.")
-@click.option("--check", is_flag=True, help="With --page: change nothing, fail if the block is out of date.")
+@click.option("--check", is_flag=True, help="With --page: change nothing, fail if block or pictures are out of date.")
 def distorted(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
     """Print the tables of robustness RECORDS (JSON files or folders of them) as Markdown; without any, that."""
     if check and page is None:
@@ -74,15 +74,17 @@ def distorted(records: tuple[Path, ...], page: Path | None, check: bool) -> None
 
 def _settle(records: Sequence[dict[str, Any]], page: Path | None, check: bool) -> None:
     """Print the block of the records, or put it into the page with the pictures beside it, or check the page."""
+    from benchmarks.pictures import settle_picture
     from benchmarks.robustness.page import BEGIN, END, markdown, picture_name, shown_names
-    from benchmarks.robustness.plot import Robustness, write_plot
+    from benchmarks.robustness.plot import Robustness, drawn
     from benchmarks.targets import show_or_settle
 
     block = markdown([(record, None if page is None else picture_name(record)) for record in records])
-    if page is not None and not check:
+    if page is not None:
         _need_marks(page)
         for record in records:
-            write_plot(Robustness.from_record(record, shown_names(record)), page.parent / picture_name(record))
+            picture = drawn(Robustness.from_record(record, shown_names(record)))
+            settle_picture(page.parent / picture_name(record), picture, check, f"{_COMMAND} {page}")
     show_or_settle(block, page, check, (BEGIN, END), _COMMAND)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.tradeoff.steps import Step
 
 RECORD = "tradeoff.json"
+_COMMAND = "python -m benchmarks pareto RECORDS --page"
 
 
 @click.command(cls=OneLineCommand, short_help="Sweep backbones, sizes, recipes and threads.")
@@ -89,21 +90,26 @@ def tradeoff(
 @click.command(cls=OneLineCommand, short_help="Tell a study's outcome; a page from its record.")
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Markdown file whose block to rewrite.")
-@click.option("--check", is_flag=True, help="With --page: change nothing, fail if the block is out of date.")
+@click.option("--check", is_flag=True, help="With --page: change nothing, fail if block or pictures are out of date.")
 def pareto(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
     """Print the tables of tradeoff RECORDS (JSON files or folders of them) as Markdown; plots go beside the page."""
     if check and page is None:
         raise click.UsageError("--check needs --page FILE")
     from benchmarks.evidence import record_files
+    from benchmarks.pictures import settle_picture
     from benchmarks.targets import show_or_settle
     from benchmarks.tradeoff.page import BEGIN, END, markdown
-    from benchmarks.tradeoff.plot import write_plots
+    from benchmarks.tradeoff.plot import pictures
     from benchmarks.tradeoff.record import read
 
-    found = [read(path) for path in record_files(records)]
-    plots = [{} if page is None else write_plots(each, page.parent, draw=not check) for each in found]
-    block = "\n".join(markdown(each, drawn) for each, drawn in zip(found, plots, strict=True))
-    show_or_settle(block, page, check, (BEGIN, END), "python -m benchmarks pareto RECORDS --page")
+    blocks = []
+    for record in [read(path) for path in record_files(records)]:
+        drawn = {} if page is None else pictures(record)
+        if page is not None:
+            for name, picture in drawn.values():
+                settle_picture(page.parent / name, picture, check, f"{_COMMAND} {page}")
+        blocks.append(markdown(record, {threads: name for threads, (name, _) in drawn.items()}))
+    show_or_settle("\n".join(blocks), page, check, (BEGIN, END), _COMMAND)
 
 
 @contextmanager

@@ -142,7 +142,10 @@ def _accuracy(old: Path, new: Path, limits: Thresholds) -> list[Finding]:
         raise NotComparableError(
             f"expected records of the same data; got {names}; score both models on one pack, with the same --tta"
         )
-    drop = paired_drop(first, second)
+    try:
+        drop = paired_drop(first, second)
+    except DataError as error:  # other faces or classes under one fingerprint
+        raise NotComparableError(str(error)) from error
     return [
         Finding(
             "accuracy, %", 100 * first.accuracy, 100 * second.accuracy, drop.points, drop.low, drop.high, limits.points,

@@ -104,18 +104,23 @@ def peer_files(
         "calibration": len(calibration),
         "seed": config.seed,
     }
-    found = []
-    for peer in chosen:
-        file = f"{source.name}-{peer}{suffix(peer)}"
-        path = None if config.out is None else config.out / file
-        content: bytes | PeerError
+    contents: dict[str, bytes | PeerError] = {}
+    needed = {NEEDS[peer] for peer in chosen if peer in NEEDS}
+    for peer in PEERS:  # in this order: what another one quantizes comes first
+        if peer not in chosen and peer not in needed:
+            continue
+        path = None if config.out is None else config.out / _file(source, peer)
         try:
-            content = cache.made(peer, making, origin, path, progress)
-            making.files[peer] = content
+            contents[peer] = making.files[peer] = cache.made(peer, making, origin, path, progress)
         except PeerError as error:
-            content = error
-        found.append(Candidate(peer, False, file, content, peer in TAKES_BYTES))
-    return found
+            contents[peer] = error
+            if peer not in chosen:
+                progress.say(f"{peer}: {error}")
+    return [Candidate(peer, False, _file(source, peer), contents[peer], peer in TAKES_BYTES) for peer in chosen]
+
+
+def _file(source: Source, peer: str) -> str:
+    return f"{source.name}-{peer}{suffix(peer)}"
 
 
 def _calibration_pictures(config: PeersConfig, source: Source, dataset: Any) -> npt.NDArray[np.uint8]:

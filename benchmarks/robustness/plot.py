@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.plot import COLOURS, legend, standalone, svg
 from benchmarks.robustness.distortions import CLEAN
-from edge.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,14 +77,10 @@ class Robustness:
         legend(axes)
 
 
-def write_plot(data: Robustness, path: Path) -> None:
-    """Write the picture as an SVG file of its own.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+def drawn(data: Robustness) -> str:
+    """Return the picture as an SVG file of its own."""
     picture = svg(lambda axes: data.plot(axes[0]), [1.1 + _ROW_INCHES * len(data.conditions)])
-    write_atomically(path, standalone(picture) + "\n")
+    return standalone(picture) + "\n"
 
 
 def _numbered(kinds: Sequence[str]) -> list[int]:

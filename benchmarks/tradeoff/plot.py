@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.plot import COLOURS, MARKERS, OTHER_MARKER, log_ms_axis
 from benchmarks.tradeoff.page import fronts
-from edge.files import atomic_path
+from edge.files import write_atomically
 from edge.wording import counted
 
 if TYPE_CHECKING:
@@ -87,29 +88,38 @@ class Tradeoff:
         _finish(axes, self, names, f"hollow: {smallest} px" if several else None)
 
 
-def write_plots(record: Mapping[str, Any], folder: Path, draw: bool = True) -> dict[int, str]:
+def write_plots(record: Mapping[str, Any], folder: Path) -> dict[int, str]:
     """Write one SVG for each number of threads that has figures; return their names.
 
     Args:
         record: of kind tradeoff.
         folder: where they go.
-        draw: False only names them.
     """
-    names = {threads: f"tradeoff-{record['study']['name']}-{threads}.svg" for threads in fronts(record)}
-    for threads, name in names.items() if draw else ():
-        _write(Tradeoff.from_record(record, threads), folder / name)
-    return names
+    found = pictures(record)
+    for name, picture in found.values():
+        write_atomically(folder / name, picture)
+    return {threads: name for threads, (name, _) in found.items()}
 
 
-def _write(data: Tradeoff, path: Path) -> None:
+def pictures(record: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
+    """Return for each number of threads that has figures the name and the content of its SVG."""
+    return {
+        threads: (f"tradeoff-{record['study']['name']}-{threads}.svg", _drawn(Tradeoff.from_record(record, threads)))
+        for threads in fronts(record)
+    }
+
+
+def _drawn(data: Tradeoff) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "fer-edge", "font.family": "sans-serif", "font.size": 10}
-    with mpl.rc_context(style), atomic_path(path) as temporary:
+    stream = io.StringIO()
+    with mpl.rc_context(style):
         figure = Figure(figsize=INCHES, layout="constrained")
         data.plot(figure.add_subplot())
-        figure.savefig(temporary, format="svg", facecolor="white", metadata={"Date": None})
+        figure.savefig(stream, format="svg", facecolor="white", metadata={"Date": None})
+    return stream.getvalue()
 
 
 def _finish(axes: Axes, data: Tradeoff, names: Sequence[str], hollow: str | None) -> None:

@@ -58,6 +58,15 @@ def test_each_shipped_model_has_its_card_and_test_time_augmentation_is_in_none(
     assert text.count("70.00 %") == 2 and "100.00 %" not in text
 
 
+def test_card_takes_the_row_with_a_latency_where_another_machine_has_the_accuracy_alone(
+    write: Write, shipped: ModelFile
+) -> None:
+    records = _records(shipped)
+    elsewhere = [record | {"machine": handmade.OTHER_MACHINE} for record in records[:2]]
+    lines = _card(write(*elsewhere, *records), shipped)
+    assert lines[-2].endswith("| 6.00 |") and lines[-1].endswith("| 2.00 |")
+
+
 def test_card_quotes_the_file_itself(write: Write, shipped: ModelFile) -> None:
     text = "\n".join(_card(write(*_records(shipped)), shipped))
     for said in (shipped.sha256, shipped.contract.not_for, shipped.contract.intended_use, "official-dedup"):

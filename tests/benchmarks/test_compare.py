@@ -253,6 +253,14 @@ def test_accuracies_of_other_data_or_machines_are_not_comparable(
         compared(tmp_path, record, record | changes)
 
 
+def test_accuracies_on_other_faces_of_one_data_set_are_not_comparable(tmp_path: Path) -> None:
+    records = [handmade.accuracy("float32", "1110"), handmade.accuracy("qat-int8", "1100", model=MODEL)]
+    for record, content in zip(records, "01", strict=True):
+        record["data"]["content_sha256"] = content * 64
+    with pytest.raises(NotComparableError, match="expected the very faces of"):
+        compared(tmp_path, *records)
+
+
 def test_two_machines_are_compared_only_where_that_is_asked_for(tmp_path: Path) -> None:
     records = timed(around(2.0)), timed(around(2.0), machine=handmade.OTHER_MACHINE)
     refused = run(tmp_path, *records)

@@ -53,6 +53,17 @@ def test_models_scored_against_other_classes_under_one_fingerprint_are_refused(w
         compare(same[0], dataclasses.replace(model, truth="3210"))
 
 
+def test_models_scored_on_other_faces_under_one_fingerprint_are_refused(write: Write) -> None:
+    records = [handmade.accuracy("float32", "1110"), handmade.accuracy("qat-int8", "1100")]
+    for record, content in zip(records, "01", strict=True):
+        record["data"]["content_sha256"] = content * 64
+    reference, model = sorted(read_evidence([write(*records)]).accuracies, key=lambda found: found.model.recipe)
+    with pytest.raises(DataError, match=r"expected the very faces of .*; got others .*content 1{12}, not 0{12}"):
+        compare(reference, model)
+    assert compare(reference, dataclasses.replace(model, content_sha256="")).lost == 1  # an older record
+    assert compare(reference, dataclasses.replace(model, content_sha256="0" * 64)).lost == 1
+
+
 def test_models_scored_on_different_data_are_refused(write: Write, tmp_path: Path) -> None:
     reference, _ = _two(write, "1110", "1100")
     other = handmade.accuracy("qat-int8", "1100")

@@ -16,6 +16,7 @@ from benchmarks.peers.exports import ONNX_FLOAT, PEERS, PLAIN_FLOAT, suffix
 from benchmarks.peers.record import read_peers
 from benchmarks.peers.study import compared
 from convert.inspection import inspect
+from edge.errors import OutputError
 from edge.files import sha256_of
 from tests.benchmarks.networks import SIDE, plain_network, quietly
 
@@ -147,6 +148,28 @@ def test_a_second_run_takes_the_files_from_the_folder(whole: tuple[Result, dict[
     assert taken == [PLAIN_FLOAT, AEQ]
     other = ask(folder, "--out", folder / "out", "--peer", PLAIN_FLOAT, "--calibration", "257")
     assert "plain-float32: converting" in other.stderr
+
+
+def test_a_peer_that_quantizes_another_file_is_measured_without_it_and_in_any_order(folder: Path) -> None:
+    chosen = [AEQ, "onnxruntime-int8", ONNX_FLOAT]
+    words = [word for peer in chosen for word in ("--peer", peer)]
+    result = ask(folder, *words, "--record", folder / "few.json", "--quiet")
+    assert result.exit_code == 0, result.output
+    files = read_peers(folder / "few.json")["files"]
+    assert [file["name"] for file in files] == [*chosen, *OURS]
+    assert {file["status"] for file in files} == {"measured"}
+
+
+def test_the_table_is_shown_though_the_record_cannot_be_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, result: dict[str, Any]) -> None:
+        raise OutputError(f"{path}: no space left")
+
+    monkeypatch.setattr("benchmarks.peers.record.write_peers", full)
+    result = ask(folder, "--peer", PLAIN_FLOAT, "--record", tmp_path / "r.json", "--quiet")
+    assert (result.exit_code, result.stderr) == (1, f"error: {tmp_path / 'r.json'}: no space left\n")
+    assert PLAIN_FLOAT in result.stdout and OURS[0] in result.stdout
 
 
 @pytest.mark.parametrize(

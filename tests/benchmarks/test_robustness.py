@@ -21,7 +21,7 @@ from benchmarks.robustness.page import BEGIN, END, NO_RECORD, markdown, picture_
 from benchmarks.robustness.plot import Robustness
 from benchmarks.robustness.record import brief, measure, read, schema, write
 from benchmarks.robustness.scoring import certain, loss, mean_over_kinds, results
-from edge.errors import DataError
+from edge.errors import DataError, OutputError
 from edge.labels import EMOTIONS
 from edge.packs import read_pack, write_pack
 from edge.schema import record_schema
@@ -272,6 +272,19 @@ def test_what_is_no_pack_is_refused_in_a_line(folder: Path, tmp_path: Path) -> N
         assert "expected a" in result.stderr
 
 
+def test_the_figures_are_shown_though_the_record_cannot_be_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, result: Record) -> None:
+        raise OutputError(f"{path}: no space left")
+
+    monkeypatch.setattr("benchmarks.robustness.record.write", full)
+    words = ("--model", folder / "float32.tflite", "--data", folder / "pack.npz", "--record", tmp_path / "r.json")
+    result = run("robustness", *words)
+    assert (result.exit_code, result.stderr) == (1, f"error: {tmp_path / 'r.json'}: no space left\n")
+    assert "left half grey" in result.stdout
+
+
 def test_no_model_is_wrong_usage(folder: Path) -> None:
     assert run("robustness", "--data", folder / "pack.npz").exit_code == 2
     with pytest.raises(ValueError, match="expected a model or several; got none"):
@@ -315,6 +328,14 @@ def test_the_page_holds_the_figures_and_is_checked(measured: tuple[Result, Recor
     assert (stale.exit_code, stale.stderr.count("\n")) == (1, 1)
     assert run(*words).exit_code == 0
     assert (folder / "page.md").read_text(encoding="utf-8") == text
+    picture = folder / "robustness-colours.svg"
+    drawn = picture.read_text(encoding="utf-8")
+    for damage, came in ((None, "got none"), (drawn.replace("left half grey", "left half red"), "got another")):
+        picture.unlink() if damage is None else picture.write_text(damage, encoding="utf-8")
+        stale = run(*words, "--check")
+        assert (stale.exit_code, stale.stderr.count("\n")) == (1, 1)
+        assert f"expected the picture that its record draws; {came}; run" in stale.stderr
+    assert run(*words).exit_code == 0 and picture.read_text(encoding="utf-8") == drawn
     assert run(*words[:2]).stdout == text.split(f"{BEGIN}\n")[1].split(END)[0].replace(
         "![Accuracy by condition](robustness-colours.svg)\n\n"
         "Accuracy under each condition. Bars: 95 % intervals; dashed: the faces as they are.\n\n", ""

@@ -128,3 +128,19 @@ def test_the_outcome_is_shown(done: tuple[Path, subprocess.CompletedProcess[str]
     assert "Schedule: **trial**" in text
     assert "| small | 32 px | dynamic-int8 | 1 |" in text
     assert (done[0] / "out" / "tradeoff-small-1.svg").is_file()
+
+
+def test_a_recipe_that_is_added_leaves_the_others_done(
+    done: tuple[Path, subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done[0])
+    more = STUDY.replace('"dynamic-int8"]', '"dynamic-int8", "float16"]').partition("[backbones.lost]")[0]
+    Path("more.toml").write_text(more, encoding="utf-8")
+    words = ["more.toml", *WORDS[1:], "--stage", "convert"]
+    report = Path("out/exports/small-32px-float32.json")
+    before = report.read_bytes()
+    added = CliRunner().invoke(tradeoff, words)
+    assert added.exit_code == 0, added.output
+    assert "convert small-32px float16\n" in added.stdout and "2 of 3 steps were done already" in added.stdout
+    assert report.read_bytes() != before  # timed again, beside the new one
+    assert "3 of 3 steps were done already" in CliRunner().invoke(tradeoff, words).stdout

@@ -237,6 +237,13 @@ def test_the_page_is_rewritten_between_its_markers_and_checked(tmp_path: Path) -
     assert CliRunner().invoke(main, [*words, "--check"]).exit_code == 0
     printed = CliRunner().invoke(main, words[:2])
     assert "| a | 48 px |" in printed.stdout
+    picture = tmp_path / "tradeoff-by-hand-1.svg"
+    drawn = picture.read_text(encoding="utf-8")
+    for damage, came in ((None, "got none"), (drawn.replace("short schedule", "long schedule"), "got another")):
+        picture.unlink() if damage is None else picture.write_text(damage, encoding="utf-8")
+        failed = CliRunner().invoke(main, [*words, "--check"])
+        assert (failed.exit_code, failed.stderr.count("\n")) == (1, 1)
+        assert f"expected the picture that its record draws; {came}; run" in failed.stderr
 
 
 def test_check_wants_a_page(tmp_path: Path) -> None:

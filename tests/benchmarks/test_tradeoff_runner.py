@@ -151,6 +151,33 @@ def test_a_recipe_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
     ]
 
 
+TIMED = """
+import json, pathlib, sys
+folder, recipe = pathlib.Path(sys.argv[1]), sys.argv[3]
+(folder / f"{recipe}.json").write_text(json.dumps({"kind": "conversion", "recipe": recipe, "size_bytes": 1}))
+for report in folder.glob("*.json"):  # as python -m convert does: all files of a network in turns
+    values = json.loads(report.read_text())
+    report.write_text(json.dumps(values | {"latency": {"measured_for": recipe}}, indent=1))
+"""
+
+
+def test_a_conversion_whose_report_another_one_timed_again_is_kept_and_one_with_other_facts_is_not(
+    tmp_path: Path,
+) -> None:
+    words = ("python", "-c", TIMED, str(tmp_path))
+    steps = [
+        Step("convert", f"run {recipe}", words, (), (tmp_path / f"{recipe}.json",), recipe=recipe)
+        for recipe in ("x", "y")
+    ]
+    ran(steps[:1], tmp_path)
+    assert starts(ran(steps, tmp_path)[0]) == ["convert run y"]
+    report = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert report["latency"] == {"measured_for": "y"}
+    assert ran(steps, tmp_path) == (["2 of 2 steps were done already"], [])
+    (tmp_path / "x.json").write_text(json.dumps(report | {"size_bytes": 2}), encoding="utf-8")
+    assert starts(ran(steps, tmp_path)[0]) == ["convert run x"]
+
+
 def training(out: Path, code: str) -> Step:
     folder = out / "runs" / "a"
     return Step("train", "a", ("python", "-c", code, str(folder)), (), (folder / "model.keras",), folder=folder)

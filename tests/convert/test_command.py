@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,55 @@ def test_bad_input_is_one_line_and_exit_code_1(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def brightness(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Writes a finished run that was trained, it says, under a protocol of the drawn faces or of another data set."""
+    from tests.train.handmade import write_run
+    from train.datasets import apply_protocol, load
+
+    def write(name: str, protocol: str) -> Path:
+        dataset = apply_protocol(load("synthetic", progress=False), protocol)
+        if name != dataset.name:
+            dataset = dataclasses.replace(dataset, name=name, fingerprint="d" * 64)
+        folder = write_run(tmp_path, dataset, "bright", 128, labels=EMOTIONS)
+        known = json.loads((folder / "run.json").read_text()) | {"metrics": {}}
+        (folder / "run.json").write_text(json.dumps(known))
+        return folder
+
+    return write
+
+
+def before_of(folder: Path, *words: str | Path) -> str | None:
+    """What the float file of a run tells of networks and data before it."""
+    out = folder / "out"
+    result = run(folder, "--recipe", "float32", "--dataset", "synthetic", "--colour", "rgb", "--out", out, *words)
+    assert result.exit_code == 0, result.output
+    return read_model(out / "bright-float32.tflite").contract.data.get("before")
+
+
+def test_another_protocol_than_the_runs_is_refused_or_told_in_the_file(
+    brightness: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    from train.datasets import load
+
+    folder = brightness("synthetic", "official")
+    words = ("--recipe", "float32", "--dataset", "synthetic", "--protocol", "seed", "--out", tmp_path / "out")
+    refused = run(folder, *words)
+    assert refused.exit_code == 1
+    assert "expected the protocol that run bright was trained under (official); came seed, whose" in refused.stderr
+    assert (refused.stderr.count("\n"), (tmp_path / "out").exists()) == (1, False)
+    seen = f"synthetic seed {load('synthetic', progress=False).fingerprint}"
+    assert before_of(folder, "--protocol", "seed", "--allow-leaks") == seen
+    assert before_of(folder) is None
+
+
+def test_a_file_tells_of_another_data_set_that_it_was_converted_with(brightness: Callable[[str, str], Path]) -> None:
+    from train.datasets import load
+
+    seen = f"synthetic official {load('synthetic', progress=False).fingerprint}"
+    assert before_of(brightness("rafdb", "official")) == seen
+
+
 def test_an_unsupported_layer_stops_the_command_before_anything_is_written(tmp_path: Path) -> None:
     import keras
 
@@ -284,6 +335,19 @@ def test_a_later_recipe_on_other_pictures_stands_alone(trained: Path, tmp_path: 
     assert run(*words, "float32", "--limit", "64").exit_code == 0
     assert run(*words, "float16", "--limit", "32").exit_code == 0
     assert set(report(tmp_path, "float16")["latency"]["recipes"]) == {"float16"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--epochs", "inf"), ("--epochs", "nan"), ("--learning-rate", "inf"), ("--hard-share", "nan")]
+)
+def test_a_figure_of_fine_tuning_that_is_not_finite_is_refused_before_anything_is_loaded(
+    flag: str, value: str, tmp_path: Path
+) -> None:
+    words = ("--recipe", "qat-int8", "--dataset", "synthetic", "--out", tmp_path, flag, value)
+    result = run(tmp_path / "none.keras", *words)
+    assert result.exit_code == 1
+    name = flag[2:].replace("-", " ")
+    assert result.stderr == f"error: expected {name} to be a finite number; came {value}; give {flag} another\n"
 
 
 @pytest.mark.parametrize("budget", ["nan", "inf"])

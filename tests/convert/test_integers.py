@@ -47,6 +47,21 @@ def pooling_network() -> Any:
     return keras.Model(picture, layers.Dense(7, name="logits")(x), name="pooling")
 
 
+def summing_network() -> Any:
+    """A sum of three and a product of three, one of which is one number a channel."""
+    import keras
+    from keras import layers
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    x = layers.Rescaling(1 / 128, offset=-1)(picture)
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="stem")(x)
+    x = layers.Add(name="sum")([x, *(layers.Conv2D(8, 1, name=name)(x) for name in ("first", "second"))])
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name="gate")(x)
+    x = layers.Multiply(name="product")([gate, x, layers.Conv2D(8, 1, activation="sigmoid", name="mask")(x)])
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(picture, layers.Dense(7, name="logits")(x), name="summing")
+
+
 def outputs(flatbuffer: bytes, images: np.ndarray) -> np.ndarray:
     """Probabilities of a file, multiples of 1/256."""
     from ai_edge_litert.interpreter import Interpreter
@@ -62,7 +77,7 @@ def outputs(flatbuffer: bytes, images: np.ndarray) -> np.ndarray:
     return np.asarray(rows, np.float32)
 
 
-@pytest.mark.parametrize("make", [small_network, pooling_network])
+@pytest.mark.parametrize("make", [small_network, pooling_network, summing_network])
 def test_a_file_gives_its_networks_very_bytes(make: Any) -> None:
     from convert.export import probabilities
     from convert.own_steps import own_steps
@@ -75,6 +90,14 @@ def test_a_file_gives_its_networks_very_bytes(make: Any) -> None:
     found = own_steps(flatbuffer, network, images[:16])
     assert (found.share, found.least) == (1, 1)
     assert found.layers >= 4
+
+
+def test_sums_and_products_of_three_leave_no_operator_in_float() -> None:
+    from convert.inspection import inspect
+
+    flatbuffer, _ = exported(summing_network())
+    found = inspect(flatbuffer)
+    assert (found.float_operators, found.partitions) == ({}, 1)
 
 
 def test_normalizations_in_float_leave_a_tie_here_and_there() -> None:

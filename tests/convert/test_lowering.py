@@ -162,6 +162,46 @@ def test_a_sequential_model_and_a_final_softmax_are_read() -> None:
     assert compare(model, graph, emit(graph), pictures(8)).relative <= 1e-4
 
 
+def _stem(layers: Any) -> Any:
+    """An input, our normalization and a convolution."""
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    return picture, layers.Conv2D(4, 3)(layers.Rescaling(1 / 128, offset=-1)(picture))
+
+
+@pytest.mark.parametrize(
+    ("tail", "kinds"),
+    [
+        (lambda layers: [layers.Dropout(0.2), layers.Flatten()], ["conv2d", "reshape", "dense"]),
+        (
+            lambda layers: [layers.GlobalAveragePooling2D(), layers.Dropout(0.2), layers.Flatten()],
+            ["conv2d", "global_average_pool", "dense"],
+        ),
+        (
+            lambda layers: [layers.BatchNormalization(), layers.BatchNormalization(), layers.Flatten()],
+            ["conv2d", "reshape", "dense"],
+        ),
+        (
+            lambda layers: [layers.Rescaling(0.5), layers.BatchNormalization(), layers.Flatten()],
+            ["conv2d", "reshape", "dense"],
+        ),
+        (lambda layers: [layers.ReLU(), layers.ReLU(), layers.Flatten()], ["conv2d", "activation", "reshape", "dense"]),
+    ],
+)
+def test_two_layers_in_a_row_that_one_rule_takes_up_keep_their_logits(tail: Any, kinds: list[str]) -> None:
+    import keras
+
+    picture, x = _stem(keras.layers)
+    for layer in tail(keras.layers):
+        x = layer(x)
+    model = keras.Model(picture, keras.layers.Dense(3)(x))
+    randomize(model)
+    graph, _ = lower(read(model))
+    assert [node.kind for node in graph] == ["input", *kinds]
+    assert compare(model, graph, emit(graph), pictures(8)).relative <= 1e-4
+
+
 def test_the_grey_fold_is_exact_on_grey_pictures_and_sees_luminance_on_coloured_ones() -> None:
     import cv2
 

@@ -232,6 +232,18 @@ def test_the_page_is_whole_and_alone() -> None:
     assert not re.findall(r"url\((?!#)", outside)
 
 
+def test_commands_and_rules_that_differ_are_told_each_with_its_recipes() -> None:
+    assert "<p>Command: <code>python -m convert runs/net</code></p>" in bare_page()
+    assert bare_page().count("drop-identity") == 1 and "Lowering of" not in bare_page()
+    reports = [*bare(), report_of("ptq-int8", 0.6, {})]
+    reports[1] |= {"command": ["python -m convert", "runs/net", "--without", "x"], "lowering": {"rules": {"y": "why"}}}
+    text = page(reports)
+    assert "<p>Command of float32, ptq-int8: <code>python -m convert runs/net</code></p>" in text
+    assert "<p>Command of qat-int8: <code>python -m convert runs/net --without x</code></p>" in text
+    assert "<p>Lowering of float32, ptq-int8:</p>\n<ul>\n<li>drop-identity: Dropout computes nothing</li>" in text
+    assert "<p>Lowering of qat-int8:</p>\n<ul>\n<li>y: why</li>\n</ul>" in text
+
+
 def test_plots_take_their_ink_from_the_page_for_light_and_dark() -> None:
     text = full_page()
     assert "prefers-color-scheme: dark" in text

@@ -29,6 +29,7 @@ from convert.rules import (
     split_depthwise,
     split_grey,
     split_silu,
+    split_sums,
 )
 
 PLAIN = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
@@ -55,7 +56,7 @@ def affine(name: str, feed: str, shape: tuple[int, ...], scale: np.ndarray, offs
 
 
 def test_every_rule_says_why_it_is_there() -> None:
-    assert len(RULES) == 14
+    assert len(RULES) == 15
     assert [entry.name for entry in RULES.values() if not entry.exact] == ["scaled-silu"]
     assert all(len(entry.reason) > 20 for entry in RULES.values())
 
@@ -327,10 +328,34 @@ def test_pooling_and_reshape_become_one_pooling_that_keeps_its_dimensions() -> N
     assert graph["pool"].shape == (1, 1, 3)
 
 
+def test_two_poolings_in_a_row_both_keep_their_dimensions() -> None:
+    def pooling(name: str, feed: str) -> list[Node]:
+        pool = Node(name, "global_average_pool", (feed,), (3,), {"keepdims": False})
+        return [pool, Node(f"{name}_reshape", "reshape", (name,), (1, 1, 3))]
+
+    graph = keepdims_pooling(chain(*pooling("first", "input"), *pooling("second", "first_reshape")))
+    assert {node.name: node.inputs for node in graph} == {"input": (), "first": ("input",), "second": ("first",)}
+
+
 def test_pooling_before_another_shape_stays() -> None:
     pool = Node("pool", "global_average_pool", ("input",), (3,), {"keepdims": False})
     graph = chain(pool, Node("reshape", "reshape", ("pool",), (3, 1)))
     assert keepdims_pooling(graph) is graph
+
+
+@pytest.mark.parametrize("kind", ["add", "multiply"])
+def test_a_sum_or_product_of_four_becomes_three_of_two_in_order(kind: str) -> None:
+    gate = Node("gate", "global_average_pool", ("input",), (1, 1, 3), {"keepdims": True})
+    many = Node("many", kind, ("gate", "gate", "input", "gate"), (4, 4, 3), path="many")
+    graph = split_sums(chain(gate, many))
+    assert [(node.name, node.kind, node.inputs, node.shape) for node in graph][2:] == [
+        ("many_of2", kind, ("gate", "gate"), (1, 1, 3)),
+        ("many_of3", kind, ("many_of2", "input"), (4, 4, 3)),
+        ("many", kind, ("many_of3", "gate"), (4, 4, 3)),
+    ]
+    assert graph.output == "many"
+    two = chain(gate, Node("two", kind, ("gate", "input"), (4, 4, 3)))
+    assert split_sums(two) is two
 
 
 def test_dense_on_pictures_becomes_a_pointwise_convolution_and_dense_on_rows_stays() -> None:
