@@ -107,9 +107,10 @@ def _run(path: Path) -> Run:
 
 
 def _words(command: Iterable[str]) -> Iterable[str]:
-    """The command's words; `python -m train` is recorded as one."""
+    """The words that repeat a run; `python -m train` is recorded as one, and of a resumed run the last command is."""
     for word in command:
-        yield from word.split() if word.startswith("python -m ") else [word]
+        if word != "--resume":
+            yield from word.split() if word.startswith("python -m ") else [word]
 
 
 def _changes(told: Recipe) -> Iterable[str]:
