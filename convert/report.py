@@ -12,6 +12,8 @@ from convert.source import Source
 from edge.contract import Contract, InputSpec
 from edge.files import rounded
 
+_UNTOLD = ("tensor", "position")  # of a row: a name that it has anyway, and its place among the rows
+
 
 def contract(
     source: Source,
@@ -51,15 +53,20 @@ def metric(dataset: Any, config: ConvertConfig, part: str, file: dict[str, Any])
     return {"dataset": dataset.name, "part": part, "protocol": protocol} | {key: file[key] for key in keys}
 
 
+def _own_name(output: str) -> str:
+    return output.split(";", 1)[0].removeprefix("lowered/")
+
+
 def brief(value: Any) -> Any:
     """Rows of layers or operators as a report keeps them: six digits, no empty fields, and of names the first.
 
     A report of ConvNeXt-Tiny lists 700 of them, most of whose bytes would be digits and names that nobody reads: the
-    converter joins the names of what it fused ("a/BiasAdd;a/Conv2D;…"), and a layer is told by its own.
+    converter joins the names of what it fused ("a/BiasAdd;a/Conv2D;…") below the network's own, and a layer is told by
+    its own. Operators stand in the file's order, so that they need no number.
     """
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key != "tensor" and item not in (None, (), [])}
-        return {key: item.split(";", 1)[0] if key == "output" else brief(item) for key, item in kept.items()}
+        kept = {key: item for key, item in value.items() if key not in _UNTOLD and item not in (None, (), [])}
+        return {key: _own_name(item) if key == "output" else brief(item) for key, item in kept.items()}
     return [brief(item) for item in value] if isinstance(value, list | tuple) else rounded(value)
 
 

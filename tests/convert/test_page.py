@@ -322,15 +322,15 @@ def test_a_file_that_changes_no_class_is_not_drawn_among_the_classes() -> None:
 def test_rows_of_a_report_keep_six_digits_and_no_empty_fields() -> None:
     delegation = {
         "operators": (
-            {"position": 0, "output": "a/B;a/C", "partition": 0, "ratios": ({"value": 1 / 3},), "reason": None},
+            {"position": 0, "output": "lowered/a/B;lowered/a/C", "partition": 0, "ratios": ({"value": 1 / 3},)},
             {"position": 1, "output": "b", "partition": None, "ratios": (), "reason": "why"},
         ),
         "counts": {"outside": {}},
     }
     assert brief(delegation) == {
         "operators": [
-            {"position": 0, "output": "a/B", "partition": 0, "ratios": [{"value": 0.333333}]},
-            {"position": 1, "output": "b", "reason": "why"},
+            {"output": "a/B", "partition": 0, "ratios": [{"value": 0.333333}]},
+            {"output": "b", "reason": "why"},
         ],
         "counts": {"outside": {}},
     }

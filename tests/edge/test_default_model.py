@@ -48,7 +48,8 @@ def test_shipped_model_describes_itself(shipped: ModelFile) -> None:
     assert [metric["dataset"] for metric in official] == ["fer2013"]
     assert official[0]["samples"] == 3589
     assert 0.68 < official[0]["accuracy"] < 0.75
-    assert contract.data["supervision"] == "labels with 30% of FER+ votes"
+    own = "labels with 30% of FER+ votes"
+    assert contract.data["supervision"] == f"{own}; {own} through a teacher; {own} through its first weights"
 
 
 def test_the_small_model_describes_itself_and_is_small() -> None:
