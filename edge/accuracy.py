@@ -30,6 +30,7 @@ from edge.system.machine import Machine
 TTA = ("none", "flip")
 """Kinds of test-time augmentation: the face alone, or the mean of its probabilities and its mirror image's."""
 _SAME_PICTURES = {"ferplus": "fer2013"}  # data set -> the one whose pictures it labels
+_NAMED_ALIKE = ("folder",)  # what every user's own data set is called: known by its fingerprint
 _TRAINING_PARTS = ("Training", "train")  # of packs that do not tell their part's role
 Tick = Callable[[int, int], None]  # (done, in all)
 
@@ -131,10 +132,15 @@ def seen_in_training(contract: Contract, pack: Pack) -> str:
     counts rows; a pack or a folder does not tell enough to.
     """
     before = (entry.split() for entry in str(contract.data.get("before", "")).split(";"))
-    learned = {(contract.data["name"], contract.data.get("protocol", ""))}
-    learned |= {(words[0], words[1]) for words in before if len(words) > 1}
-    own = _SAME_PICTURES.get(str(pack.meta["dataset"]), str(pack.meta["dataset"]))
-    protocols = {str(protocol) for name, protocol in learned if _SAME_PICTURES.get(name, name) == own}
+    learned = [tuple(str(contract.data.get(key, "")) for key in ("name", "protocol", "fingerprint"))]
+    learned += [tuple(words) for words in before if len(words) == 3]
+    named, fingerprint = str(pack.meta["dataset"]), str(pack.meta["fingerprint"])
+    own = _SAME_PICTURES.get(named, named)
+    protocols = {
+        protocol
+        for name, protocol, theirs in learned
+        if _SAME_PICTURES.get(name, name) == own and (name not in _NAMED_ALIKE or theirs == fingerprint)
+    }
     if not protocols:
         return "none"
     part = str(pack.meta["part"])

@@ -68,13 +68,14 @@ class LineFile(Closing):
             OutputError: it cannot be written; an ordinary file then ends with the line before.
         """
         content = line.encode("utf-8") + b"\n"
-        end = os.fstat(self._descriptor).st_size  # of this very moment: the file may have been cut since the last line
+        end = -1
         try:
+            end = os.fstat(self._descriptor).st_size  # of this moment: the file may have been cut since the last line
             self._write(content)
         except BrokenPipeError:
             raise
         except OSError as error:
-            if self._ordinary:
+            if self._ordinary and end >= 0:
                 with contextlib.suppress(OSError):  # the first error is the one to tell
                     os.ftruncate(self._descriptor, end)
             raise _refused(self.path, error) from error

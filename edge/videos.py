@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from edge.stream import StreamReading
 CODECS: Mapping[str, Sequence[str]] = {".mp4": ("mp4v", "avc1"), ".avi": ("MJPG", "XVID", "mp4v")}
 DEFAULT_VIDEO_FPS = 25.0
 _LONGEST_STILL_S = 2.0  # a longer gap in a camera's frames, and longer than its pace, is cut from the video
+_LONGEST_STILL_OF_A_FILE_S = 600.0  # a longer one is a clock that jumped, not a still
 _KEPT_FREE_BYTES = 8 << 20  # room to finish the video in
 _LOOK_EVERY = 15  # frames of the video between two looks at the free space
 
@@ -45,7 +45,8 @@ class AnnotatedVideo(Closing):
             width: of the frames, pixels; others are fitted into them, black beside.
             height: of the frames, pixels.
             fps: frames a second; 0: 25.
-            live: the frames are a camera's, which may be away for hours: its longer gaps are cut. A file's are kept.
+            live: the frames are a camera's, which may be away for hours: its longer gaps are cut. A file's are kept, up
+                to ten minutes each.
 
         Raises:
             OutputError: another suffix, an unwritable place, or no codec that this OpenCV can write.
@@ -55,7 +56,7 @@ class AnnotatedVideo(Closing):
         if suffix not in CODECS:
             raise OutputError(f"{path}: expected a name ending in {' or '.join(CODECS)}; got {suffix!r}; rename it")
         self._size, self._fps = (width, height), fps or DEFAULT_VIDEO_FPS
-        self._longest_still_s = max(_LONGEST_STILL_S, 1 / self._fps) if live else math.inf
+        self._longest_still_s = max(_LONGEST_STILL_S, 1 / self._fps) if live else _LONGEST_STILL_OF_A_FILE_S
         self._stack = ExitStack()
         self._temporary = self._stack.enter_context(atomic_path(path))
         self.codec, self._writer = self._open(CODECS[suffix])

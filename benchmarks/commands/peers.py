@@ -89,6 +89,8 @@ def peers(record: Path | None, quiet: bool, **flags: Any) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the table has signs that a terminal's encoding may lack
     console = Console()
-    (console if console.is_terminal else Console(width=_WIDTH_OF_A_PIPE)).print(table(result))
-    if record is not None:  # after the table: where it cannot be written, the measurement is not lost
-        write_peers(record, result)
+    try:  # where the table or the record cannot be written, the other is
+        (console if console.is_terminal else Console(width=_WIDTH_OF_A_PIPE)).print(table(result))
+    finally:
+        if record is not None:
+            write_peers(record, result)

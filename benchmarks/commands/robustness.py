@@ -47,10 +47,12 @@ def robustness(
     pack = read_pack(data)
     with progress("answers") as tick:
         result = measure(classifiers, pack, data, command_line(), seed, tick, this_machine())
-    click.echo("\n".join(map(printable, _lines(result))))
-    if record is not None:  # after the lines: where it cannot be written, the measurement is not lost
-        write(record, result)
-        click.echo(f"wrote {record}", err=True)
+    try:  # where the lines or the record cannot be written, the other is
+        click.echo("\n".join(map(printable, _lines(result))))
+    finally:
+        if record is not None:
+            write(record, result)
+            click.echo(f"wrote {record}", err=True)
     if page is not None:
         _settle([result], page, check=False)
 

@@ -8,7 +8,7 @@ import click
 
 from edge.cli import command_line, printable
 from edge.commands.options import model_option, progress, record_option, refuse_overwriting, threads_option
-from edge.commands.records import heading, percentiles
+from edge.commands.records import heading, percentiles, show_and_keep
 from edge.wording import counted
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def accuracy(model: str | None, threads: int, data: str, reference: str | None, 
     from edge.accuracy import accuracy_record, read_data
     from edge.interpreter import Classifier
     from edge.modelfile import read_model
-    from edge.records import write_record
     from edge.system.machine import this_machine
 
     refuse_overwriting({"--record": record}, [reference])
@@ -55,9 +54,7 @@ def accuracy(model: str | None, threads: int, data: str, reference: str | None, 
         result = accuracy_record(classifier, pack, data, command_line(), reference, tick, this_machine(), tta)
     for note in _notes(result, pack):
         click.echo(f"note: {printable(note)}", err=True)
-    click.echo("\n".join(map(printable, [*_lines(result), *_reference_lines(result)])))
-    if record is not None:
-        write_record(record, result)
+    show_and_keep("\n".join(map(printable, [*_lines(result), *_reference_lines(result)])), record, result)
 
 
 def _notes(result: dict[str, Any], pack: Pack) -> list[str]:

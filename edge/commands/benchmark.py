@@ -10,7 +10,7 @@ from edge.cli import OneLineGroup, command_line, printable
 from edge.commands.accuracy import accuracy
 from edge.commands.latency import latency
 from edge.commands.options import model_option, progress, record_option, threads_option
-from edge.commands.records import heading, spread, stability
+from edge.commands.records import heading, show_and_keep, spread, stability
 from edge.commands.schema import schema
 
 
@@ -69,7 +69,6 @@ def pipeline(
     from edge.images import read_image
     from edge.pipeline import drawn_frames, pipeline_record
     from edge.recognizer import load
-    from edge.records import write_record
     from edge.stream import StreamSettings
     from edge.system.machine import this_machine
 
@@ -82,9 +81,7 @@ def pipeline(
         result = pipeline_record(
             recognizer, settings, pictures, frames, warmup, command_line(), tick, this_machine(), live_fps
         )
-    click.echo(_pipeline_text(result))
-    if record is not None:
-        write_record(record, result)
+    show_and_keep(_pipeline_text(result), record, result)
 
 
 @benchmark.command(short_help="Measure commands from process start to exit.")
@@ -96,7 +93,6 @@ def startup(
     detector: Literal["haar", "yunet", "blazeface"], picture: str | None, repeats: int, record: str | None
 ) -> None:
     """Measure `fer-edge --help` and `fer-edge image` as whole processes, in turns, files in the system's cache."""
-    from edge.records import write_record
     from edge.startup import startup_record
     from edge.system.machine import this_machine
 
@@ -106,9 +102,7 @@ def startup(
     for entry in result["commands"]:
         seconds = entry["seconds"]
         lines.append(f"  {entry['name']}: median {seconds['median']:.2f} s, p90 {seconds['p90']:.2f} s")
-    click.echo("\n".join(map(printable, [*lines, *stability(result)])))
-    if record is not None:
-        write_record(record, result)
+    show_and_keep("\n".join(map(printable, [*lines, *stability(result)])), record, result)
 
 
 def _pipeline_text(result: dict[str, Any]) -> str:

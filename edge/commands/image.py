@@ -19,8 +19,12 @@ from edge.errors import ImageError, OutputError
 from edge.wording import counted
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from edge.recognizer import Reading, Recognizer
 
+_FACE = "-face"  # ends the stem of a face cut out, before its number
 _OUR_NAME = re.compile(r"(.+)-faces(-\d+)?")  # the stem of an annotated copy in a folder, and its picture's stem
 
 
@@ -49,7 +53,7 @@ class ImageConfig:
     "--crops",
     metavar="FOLDER",
     help="Write each face's square, upright, as NAME-face-1.png and so on, the largest first: faces to label, to train "
-    "on, or for `fer-edge benchmark accuracy --data`.",
+    "on, or for `fer-edge benchmark accuracy --data`. Other faces of such a name are kept: NAME-2-face-1.png.",
 )
 @click.option(
     "--detector",
@@ -168,10 +172,9 @@ def _read_one(
         reading, squares = (recognizer(pixels), []) if crop is None else recognizer.read_and_cut(pixels)
         if target is not None:
             save_image(target, annotate(pixels, reading.faces))
-        cut = []
-        for number, square in enumerate(squares, 1):
-            cut.append(Path(f"{crop}-{number}.png"))
-            save_image(cut[-1], square)
+        cut = [] if crop is None else _crop_names(crop, squares)
+        for path, square in zip(cut, squares, strict=True):
+            save_image(path, square)
     except (ImageError, OutputError, OSError) as error:
         click.echo(f"error: {one_line(error)}", err=True)
         return None
@@ -211,6 +214,34 @@ def _text(name: str, reading: Reading, target: Path | None) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
+def _crop_names(stem: Path, squares: Sequence[npt.NDArray[np.uint8]]) -> list[Path]:
+    """Return the names of a picture's faces: with a number in them where other faces have those without.
+
+    The same faces keep their names, so that a folder that is filled again does not grow.
+    """
+    number = 1
+    while True:
+        own = stem if number == 1 else stem.with_name(f"{stem.name.removesuffix(_FACE)}-{number}{_FACE}")
+        names = [own.with_name(f"{own.name}-{i}.png") for i in range(1, len(squares) + 1)]
+        if all(_is_free(name, square) for name, square in zip(names, squares, strict=True)):
+            return names
+        number += 1
+
+
+def _is_free(path: Path, square: npt.NDArray[np.uint8]) -> bool:
+    """Return whether nothing is at a path, or this very picture."""
+    import numpy as np
+
+    from edge.images import read_image
+
+    if not os.path.lexists(path):
+        return True
+    try:
+        return path.is_file() and np.array_equal(read_image(path), square)
+    except ImageError:
+        return False
+
+
 def _crop_stems(pictures: Sequence[Path], folder: str | None) -> list[Path | None]:
     """Return how the names of each picture's faces begin: the folder and NAME-face, with a number where that is taken.
 
@@ -227,10 +258,10 @@ def _crop_stems(pictures: Sequence[Path], folder: str | None) -> list[Path | Non
     stems: list[Path | None] = []
     taken = set()
     for picture in pictures:
-        stem, number = f"{picture.stem}-face", 1
+        stem, number = f"{picture.stem}{_FACE}", 1
         while stem in taken:  # by a picture of the same name from another folder, or of another format
             number += 1
-            stem = f"{picture.stem}-{number}-face"
+            stem = f"{picture.stem}-{number}{_FACE}"
         taken.add(stem)
         stems.append(path / stem)
     return stems

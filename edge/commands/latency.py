@@ -8,7 +8,7 @@ import click
 
 from edge.cli import command_line, printable
 from edge.commands.options import Numbers, model_option, progress, record_option
-from edge.commands.records import heading, spread, stability
+from edge.commands.records import heading, show_and_keep, spread, stability
 from edge.wording import counted
 
 PUBLISHABLE_PAIRS = 100  # below it the interval of the median ratio is too wide to be quoted
@@ -59,7 +59,6 @@ def latency(
     from edge.interpreter import Classifier
     from edge.latency import Rounds, latency_record
     from edge.modelfile import read_model
-    from edge.records import write_record
     from edge.system.conditions import conditions
     from edge.system.machine import this_machine
 
@@ -71,9 +70,7 @@ def latency(
     rounds = Rounds(pairs if against else runs, warmup, seed)
     with progress("rounds") as tick:
         result = latency_record(grid, rounds, command_line(), cold, tick, where, before)
-    click.echo(_text(result))
-    if record is not None:
-        write_record(record, result)
+    show_and_keep(_text(result), record, result)
 
 
 def _text(result: dict[str, Any]) -> str:

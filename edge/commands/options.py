@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -67,11 +68,16 @@ def record_target(context: click.Context, option: click.Parameter, value: Any) -
     """
     if value is None:
         return None
+    if not os.fspath(value):
+        raise click.UsageError(f"{option.opts[0]}: expected the name of a file; got an empty name")
     check_writable(value)
-    if os.path.isfile(value):
-        with open(value, "rb") as stream:
-            start = stream.read(64).lstrip()
-        if start[:1] not in (b"", b"{"):
+    if os.path.isfile(value) and os.path.getsize(value):
+        try:
+            with open(value, encoding="utf-8") as stream:
+                found = json.load(stream)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or found.get("kind") in (None, "conversion"):
             raise click.UsageError(
                 f"{option.opts[0]}: expected a new name, or a record to replace; got {printable(os.fspath(value))}, "
                 "which is no record; choose another name"

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
+
 from edge.wording import counted
+
+
+def show_and_keep(text: str, record: str | None, result: dict[str, Any]) -> None:
+    """Print a measurement and write its record, where one is asked for; where one of the two fails, the other is done.
+
+    Raises:
+        OSError: the text cannot be printed, or the record cannot be written.
+    """
+    from edge.records import write_record
+
+    try:
+        click.echo(text)
+    finally:
+        if record is not None:
+            write_record(record, result)
 
 
 def heading(result: dict[str, Any]) -> str:

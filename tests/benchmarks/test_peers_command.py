@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.commands.peers import peers
-from benchmarks.peers.exports import ONNX_FLOAT, PEERS, PLAIN_FLOAT, suffix
+from benchmarks.peers import cache
+from benchmarks.peers.exports import ONNX_FLOAT, PEERS, PLAIN_FLOAT, PeerError, suffix
 from benchmarks.peers.record import read_peers
 from benchmarks.peers.study import compared
 from convert.inspection import inspect
@@ -177,7 +178,6 @@ def test_the_table_is_shown_though_the_record_cannot_be_written(
     [
         (("--exports", "nowhere"), "expected net-RECIPE.tflite in nowhere; got none; run `python -m convert`"),
         (("--part", "train-and-test"), "train-and-test"),
-        (("--peer", AEQ), "expected a file that could be measured; got none: .*: expected plain-float32 to quantize"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_exit_code_1(folder: Path, words: tuple[str, ...], text: str) -> None:
@@ -186,6 +186,24 @@ def test_what_cannot_be_compared_is_one_line_and_exit_code_1(folder: Path, words
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("error: ")
     assert re.search(text, result.stderr)
+
+
+def test_a_peer_whose_file_to_quantize_cannot_be_made_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cache.made
+
+    def fails(peer: str, *rest: Any) -> bytes:
+        if peer == PLAIN_FLOAT:
+            raise PeerError("no converter")
+        return real(peer, *rest)
+
+    monkeypatch.setattr(cache, "made", fails)
+    words = ("--dataset", "synthetic", "--peer", AEQ, "--limit", "7", "--pairs", "1", "--quiet")
+    result = run(folder / "net.keras", *words)
+    assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1
+    text = "error: expected a file that could be measured; got none: .*: expected plain-float32 to quantize"
+    assert re.match(text, result.stderr)
 
 
 def test_exports_of_another_network_are_refused(folder: Path, tmp_path: Path) -> None:

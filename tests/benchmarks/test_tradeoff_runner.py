@@ -17,6 +17,7 @@ from benchmarks.tradeoff.ledger import Ledger
 from benchmarks.tradeoff.runner import run_steps
 from benchmarks.tradeoff.steps import Step
 from edge.errors import DataError
+from edge.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # Writes its arguments' last word; a conversion writes one file for each --recipe and stops at "bad".
@@ -176,6 +177,16 @@ def test_a_conversion_whose_report_another_one_timed_again_is_kept_and_one_with_
     assert ran(steps, tmp_path) == (["2 of 2 steps were done already"], [])
     (tmp_path / "x.json").write_text(json.dumps(report | {"size_bytes": 2}), encoding="utf-8")
     assert starts(ran(steps, tmp_path)[0]) == ["convert run x"]
+
+
+def test_a_report_that_was_noted_by_its_whole_content_is_done_too(tmp_path: Path) -> None:
+    step = Step("convert", "run x", ("python", "-c", TIMED, str(tmp_path)), (), (tmp_path / "x.json",), recipe="x")
+    ran([step], tmp_path)
+    (note,) = (tmp_path / "steps").iterdir()
+    values = json.loads(note.read_text(encoding="utf-8"))
+    for products, done in (({"x.json": sha256_of(tmp_path / "x.json")}, True), ({"x.json": "0" * 64}, False)):
+        note.write_text(json.dumps(values | {"products": products}), encoding="utf-8")
+        assert Ledger(tmp_path).is_done(step) is done
 
 
 def training(out: Path, code: str) -> Step:

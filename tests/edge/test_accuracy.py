@@ -240,6 +240,9 @@ def test_a_record_replaces_records_alone_and_never_its_reference(
         ({"part": "Training", "role": "other"}, {}, "none"),
         ({"part": "Training", "dataset": "ferplus"}, {}, "all"),
         ({"part": "Training", "dataset": "rafdb"}, {}, "none"),
+        ({"part": "train", "dataset": "folder"}, {"name": "folder"}, "all"),
+        ({"part": "train", "dataset": "folder", "fingerprint": "other"}, {"name": "folder"}, "none"),
+        ({"part": "train", "dataset": "folder"}, {"before": "folder official other"}, "none"),
         ({"part": "train", "dataset": "rafdb"}, {"before": "fer2013 official abc; rafdb official abc; unknown"}, "all"),
         ({"part": "PrivateTest"}, {}, "none"),
         ({"part": "PrivateTest", "protocol": "official"}, {}, "none"),
@@ -299,3 +302,30 @@ def test_where_no_record_can_be_written_nothing_is_measured_and_a_late_failure_l
     monkeypatch.setattr("edge.records.write_record", full)
     late = run(*words, tmp_path / "a.json")
     assert late.exit_code == 1 and "No space left" in late.stderr and "accuracy 80.00%" in late.stdout
+
+
+def test_where_the_figures_cannot_be_shown_the_record_is_kept(
+    int8_path: Path, pack_path: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edge.commands.records.click.echo", full)
+    target = tmp_path / "a.json"
+    result = run("benchmark", "accuracy", "--model", int8_path, "--data", pack_path, "--record", target)
+    assert result.exit_code == 1 and read_record(target)["accuracy"] == 0.8
+
+
+@pytest.mark.parametrize("content", ['{"schema": 1, "name": "a run"}', '{"kind": "conversion"}', "{", "[]", "text"])
+def test_what_is_no_record_is_not_replaced_by_one(
+    content: str, int8_path: Path, pack_path: Path, run: Run, tmp_path: Path
+) -> None:
+    words = ("benchmark", "accuracy", "--model", int8_path, "--data", pack_path, "--record")
+    (tmp_path / "run.json").write_text(content)
+    result = run(*words, tmp_path / "run.json")
+    assert (result.exit_code, result.stdout) == (2, "") and "which is no record" in result.stderr
+    assert (tmp_path / "run.json").read_text() == content
+    unnamed = run(*words, "")
+    assert (unnamed.exit_code, unnamed.stdout) == (2, "") and "got an empty name" in unnamed.stderr
+    (tmp_path / "empty.json").touch()
+    assert run(*words, tmp_path / "empty.json").exit_code == 0

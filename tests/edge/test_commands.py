@@ -338,3 +338,22 @@ def test_haar_that_found_nothing_is_told_once(run: Run, int8_path: Path, tmp_pat
     result = run("image", tmp_path, "--model", int8_path, "--detector", "haar")
     assert result.exit_code == 0 and result.stdout.count("no faces") == 2
     assert result.stderr.count("note: no face in 2 pictures by Haar") == 1 == result.stderr.count("fetch yunet")
+
+
+def test_other_faces_of_a_name_are_kept_beside_and_the_same_ones_not_doubled(
+    run: Run, int8_path: Path, photos: Path, yunet: Path, tmp_path: Path
+) -> None:
+    faces = tmp_path / "faces"
+    for folder, source in (("a", "grace_hopper.jpg"), ("b", "coral_face.jpg")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photos / source, tmp_path / folder / "IMG_1.jpg")
+    words = ("--model", int8_path, "--detector-model", yunet, "--crops", faces, "--json")
+    first = objects(run("image", tmp_path / "a", *words).stdout)[0]["crops"]
+    kept = Path(first[0]).read_bytes()
+    assert objects(run("image", tmp_path / "a", *words).stdout)[0]["crops"] == first
+    second = objects(run("image", tmp_path / "b", *words).stdout)[0]["crops"]
+    assert second == [str(faces / f"IMG_1-2-face-{number}.png") for number in (1, 2, 3, 4)]
+    assert Path(first[0]).read_bytes() == kept and len(os.listdir(faces)) == 5
+    (faces / "IMG_1-face-1.png").write_text("a label of mine")
+    third = objects(run("image", tmp_path / "a", *words).stdout)[0]["crops"]
+    assert third == [str(faces / "IMG_1-3-face-1.png")]

@@ -384,7 +384,8 @@ def _check_same(config: FitConfig, recipe: Recipe) -> None:
         if then != now:
             raise DataError(
                 f"expected the {what} of the run in {config.out} ({_short(then, now)}); got another "
-                f"({_short(now, then)}); give the same flags, or a new --out"
+                f"({_short(now, then)}); give the same flags, or a new --out (an earlier version may have taken them "
+                "otherwise)"
             )
     if kept["data"]["name"] != config.dataset:
         raise DataError(
