@@ -28,7 +28,7 @@ ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes", "points")
 # "auto" turns by the eyes where they are tilted by more than this many degrees. By the record of `python -m benchmarks
 # alignment` (docs/runtime.md), thresholds of 0 to 10 read as many faces right, and one of 20 fewer of YuNet's. All
 # points instead of the eyes read fewer of BlazeFace's right (it gives three here), and of YuNet's, which gives five,
-# more by less than a point; but they push half-profiles aside. So "auto" stays with the eyes.
+# more by less than a point, which may be chance; and they push half-profiles aside. So "auto" stays with the eyes.
 ALIGN_FROM_DEG = 10.0
 
 # Where a detector's points lie in FER2013's 48 x 48 pixels (x, y), by their number: YuNet gives five, BlazeFace three.

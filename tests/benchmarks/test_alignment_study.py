@@ -161,7 +161,8 @@ def test_the_record_bears_out_what_is_said_of_auto_and_points() -> None:
             assert abs(rows[detector, "eyes", degrees]["more_points"]) < 0.5
     assert rows["yunet", "eyes", 20.0]["more_ci95"][1] < 0
     low, high = rows["yunet", "points", 0.0]["more_ci95"]
-    assert low > 0 and 0.5 < rows["yunet", "points", 0.0]["more_points"] < 2
+    # "less than a point, which may be chance"
+    assert low < 0 < high and 0 < rows["yunet", "points", 0.0]["more_points"] < 1
     assert rows["blazeface", "points", 0.0]["more_points"] < 0
     for row in found["rows"]:
         assert row["right"]["frame"] > max(row["right"][name] for name in ALIGNMENTS)
