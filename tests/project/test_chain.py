@@ -213,7 +213,7 @@ def test_json_of_the_readmes_folder_of_photographs_is_one_object_a_picture(walk:
     readings = [json.loads(line) for line in result.stdout.splitlines()]
     assert [Path(reading["image"]).name for reading in readings] == ["first.jpg", "second.jpg"]
     for reading in readings:
-        assert set(reading) == {"image", "width", "height", "faces", "latency_ms"}
+        assert set(reading) == {"image", "width", "height", "faces", "latency_ms", "model", "detector", "align"}
         assert (reading["width"], reading["height"]) == (512, 512)
         assert reading["faces"]
         for face in reading["faces"]:
