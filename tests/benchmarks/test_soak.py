@@ -50,10 +50,10 @@ def test_a_planted_leak_is_called_a_leak() -> None:
     assert record["legs"][0]["memory_mb"]["growth"] == pytest.approx(48, rel=0.3)  # 480 frames after the warm-up
 
 
+@pytest.mark.alone  # a reader that is starved falls behind the frames that are kept, and one more waits
 def test_frames_that_queue_up_are_counted() -> None:
     record = soak(SHORT, ["soak"], child=planted("queue"))
-    # The three that are kept, and at times the newest, which may wait for its reader when the run ends.
-    assert record["legs"][1]["verdict"] in ("3 frames wait", "4 frames wait")
+    assert record["legs"][1]["verdict"] == "3 frames wait"
 
 
 def test_a_child_that_dies_is_one_line_and_no_record() -> None:
