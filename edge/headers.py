@@ -40,6 +40,7 @@ class Header:
         bits: of a sample, in PNG and TIFF; the others have 8.
         has_alpha: a fourth channel is transparency; a BMP of 32 bits may leave it unused.
         white_is_zero: a TIFF's grey levels count from white; OpenCV turns those of 8 bits, not of 16.
+        rgb_bytes: where red, green and blue stand in a pixel of a BMP, where OpenCV takes them for (2, 1, 0).
     """
 
     format: str
@@ -51,6 +52,7 @@ class Header:
     bits: int = 8
     has_alpha: bool = True
     white_is_zero: bool = False
+    rgb_bytes: tuple[int, int, int] = (2, 1, 0)
 
 
 def read_header(content: bytes) -> Header:
@@ -197,7 +199,19 @@ def _bmp(content: bytes) -> Header:
         raise _ends_early("BMP")
     # Only headers of 56 bytes and more have a mask for alpha; OpenCV gives a fourth channel with shorter ones too.
     has_alpha = header_size >= 56 and struct.unpack_from("<I", content, 66)[0] != 0
-    return Header("BMP", width, height, has_alpha=has_alpha)
+    is_masked = header_size in (40, 52) and (compression, depth) == (3, 32)
+    return Header("BMP", width, height, has_alpha=has_alpha, rgb_bytes=_mask_bytes(content) if is_masked else (2, 1, 0))
+
+
+def _mask_bytes(content: bytes) -> tuple[int, int, int]:
+    """Where red, green and blue stand by the masks of a BMP of 32 bits; OpenCV reads those of longer headers alone."""
+    places = {0xFF << (8 * place): place for place in range(4)}
+    masks = struct.unpack_from("<III", content, 54)
+    if any(mask not in places for mask in masks):
+        told = ", ".join(f"{mask:08x}" for mask in masks)
+        raise ImageError(f"expected a BMP with a byte a colour; got the masks {told}; save it again, as PNG")
+    red, green, blue = (places[mask] for mask in masks)
+    return red, green, blue
 
 
 def _tiff(content: bytes) -> Header:

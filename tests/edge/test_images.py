@@ -141,6 +141,18 @@ def test_the_fourth_byte_of_a_bmp_is_alpha_where_its_header_says_so_only(header_
         assert decode_image(bitfields(header_size, *colours, 0xFF000000)).tolist() == [[[227, 128, 128]]]
 
 
+@pytest.mark.parametrize("header_size", [40, 52, 56, 108, 124])
+def test_the_masks_of_a_bmp_say_where_its_colours_stand(header_size: int) -> None:
+    assert decode_image(bitfields(header_size, 0xFF, 0xFF00, 0xFF0000)).tolist() == [[[1, 2, 200]]]
+    assert decode_image(bitfields(header_size, 0xFF00, 0xFF0000, 0xFF000000)).tolist() == [[[2, 200, 128]]]
+
+
+@pytest.mark.parametrize("header_size", [40, 52])
+def test_a_bmp_whose_masks_are_no_bytes_is_refused_where_they_would_be_ignored(header_size: int) -> None:
+    with pytest.raises(ImageError, match=r"got the masks 3ff00000, 000ffc00, 000003ff; save it again, as PNG$"):
+        decode_image(bitfields(header_size, 0x3FF00000, 0xFFC00, 0x3FF))
+
+
 def test_sixteen_bit_alpha_is_laid_on_white() -> None:
     pixels = np.array([[[0, 0, 0, 0], [0, 0, 0, 65535], [0, 0, 65535, 32896]]], np.uint16)
     assert decode_image(sixteen_bit(".png", pixels)).tolist() == [[[255] * 3, [0] * 3, [255, 127, 127]]]
