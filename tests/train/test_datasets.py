@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,20 @@ def test_broken_cache_is_replaced_and_not_believed(small_csv: Path) -> None:
     first = load("fer2013", small_csv, progress=False)
     cache = small_csv.parent / "fer2013.csv.npz"
     cache.write_bytes(cache.read_bytes()[:1000])
+    assert load("fer2013", small_csv, progress=False).fingerprint == first.fingerprint
+
+
+def test_a_compressed_cache_with_a_changed_byte_is_replaced_and_not_believed(small_csv: Path) -> None:
+    first = load("fer2013", small_csv, progress=False)
+    cache = small_csv.parent / "fer2013.csv.npz"
+    with np.load(cache) as kept:
+        np.savez_compressed(cache, **{name: kept[name] for name in kept.files})
+    content = bytearray(cache.read_bytes())
+    start = content.index(b"images.npy") + len(b"images.npy") + 40  # behind the local header: within the deflate stream
+    content[start : start + 40] = b"\xff" * 40
+    cache.write_bytes(content)
+    with pytest.raises(zlib.error), np.load(cache) as kept:
+        kept["images"]
     assert load("fer2013", small_csv, progress=False).fingerprint == first.fingerprint
 
 

@@ -10,12 +10,12 @@ import csv
 import hashlib
 import os
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from edge.errors import DataError
 from edge.files import atomic_path, cache_dir
+from train.archives import DAMAGED
 from train.progress import track_bytes
 
 SIDE_PX = 48
@@ -140,5 +140,5 @@ def _read_cache(place: Path, stamp: str) -> tuple[np.ndarray, np.ndarray, np.nda
             if str(kept["stamp"]) != stamp:
                 return None
             return kept["images"], kept["labels"], kept["usage"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except DAMAGED:
         return None
