@@ -142,22 +142,45 @@ def with_data_of_conversion(source: Source, config: ConvertConfig, dataset: Any)
     from train.exposure import is_own
 
     known = _run_config(config)
-    if not known:
+    if not known or (is_own(known, dataset) and dataset.protocol == known["data"]["protocol"]):
         return source
-    own, theirs = is_own(known, dataset), known["data"]["protocol"]
-    if own and dataset.protocol == theirs:
-        return source
-    if own and _parts_of(dataset.protocol) != _parts_of(theirs) and not config.allow_leaks:
-        raise DataError(
-            f"expected the protocol that run {known['name']} was trained under ({theirs}); came {dataset.protocol}, "
-            "whose parts hold other pictures: the file would be measured on some that the run was trained on, or "
-            f"taught with some that it was not to see; leave --protocol out, fit a run under {dataset.protocol}, or "
-            "add --allow-leaks"
+    if not config.allow_leaks:
+        require_own_parts(
+            config,
+            dataset,
+            "the file would be measured on some that the run was trained on, or taught with some that it was not to "
+            "see",
+            f"leave --protocol out, fit a run under {dataset.protocol}, or add --allow-leaks",
         )
     seen = " ".join((dataset.name, dataset.protocol, dataset.fingerprint))
     earlier = source.trained_on.get("before")
     before = dict.fromkeys([*(earlier.split("; ") if earlier else ()), seen])
     return dataclasses.replace(source, trained_on={**source.trained_on, "before": "; ".join(before)})
+
+
+def require_own_parts(config: ConvertConfig, dataset: Any, harm: str, remedy: str) -> None:
+    """Refuse a protocol whose parts of the run's own data set hold other pictures than those of the run's protocol.
+
+    Args:
+        config: Names the model; a ``.keras`` file alone tells of no protocol.
+        dataset: ``train.datasets.Dataset`` under the protocol that was asked for.
+        harm: What would come of it, for the error.
+        remedy: What the user can do, for the error.
+
+    Raises:
+        DataError: The parts hold other pictures.
+    """
+    from train.exposure import is_own
+
+    known = _run_config(config)
+    if not known or not is_own(known, dataset):
+        return
+    theirs = known["data"]["protocol"]
+    if _parts_of(dataset.protocol) != _parts_of(theirs):
+        raise DataError(
+            f"expected the protocol that run {known['name']} was trained under ({theirs}); came {dataset.protocol}, "
+            f"whose parts hold other pictures: {harm}; {remedy}"
+        )
 
 
 def _parts_of(protocol: str) -> str:

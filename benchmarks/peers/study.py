@@ -21,7 +21,7 @@ from benchmarks.peers.turns import ratio
 from convert.config import ConvertConfig
 from convert.progress import Progress
 from convert.report import versions
-from convert.source import described, load_dataset, load_source, pictures
+from convert.source import described, load_dataset, load_source, pictures, require_own_parts
 from edge import records
 from edge.errors import DataError
 
@@ -35,13 +35,20 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
         progress: where to tell.
 
     Raises:
-        DataError: model, data or our own exports are not what they should be, or no file could be measured.
+        DataError: model, data or our own exports are not what they should be, the protocol is not the run's, or no file
+            could be measured.
         EdgeError: no interpreter is installed.
     """
     from train.predict import predict_logits
 
     as_convert = _as_convert(config)
     dataset = load_dataset(as_convert)
+    require_own_parts(
+        as_convert,
+        dataset,
+        "the files would be measured on some that the run was trained on",
+        f"leave --protocol out, or fit a run under {dataset.protocol}",
+    )
     source = load_source(as_convert, dataset)
     part = pictures(source, dataset, config.part, None)
     rows = stratified(part.labels, config.limit, config.seed)

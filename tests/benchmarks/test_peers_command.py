@@ -222,3 +222,20 @@ def test_the_real_quantizer_makes_one_partition_that_gives_the_keras_models_clas
     found = {file["name"]: file for file in read_peers(out)["files"]}[f"{AEQ}-batch1"]
     assert (found["partitions"], found["float_operators"], found["input"]["dtype"]) == (1, {}, "int8")
     assert found["agreement"] > 0.8
+
+
+def test_another_protocol_than_the_runs_is_refused_and_an_unknown_models_is_not(folder: Path, tmp_path: Path) -> None:
+    from edge.labels import EMOTIONS
+    from tests.train.handmade import write_run
+    from train.datasets import apply_protocol, load
+
+    own = apply_protocol(load("synthetic", progress=False), "official")
+    bright = write_run(tmp_path, own, "bright", 128, labels=EMOTIONS)
+    words = ("--dataset", "synthetic", "--limit", "7", "--pairs", "1", "--peer", PLAIN_FLOAT, "--calibration", "7")
+    refused = run(bright, *words, "--protocol", "seed", "--record", tmp_path / "peers.json")
+    assert refused.exit_code == 1
+    assert "expected the protocol that run bright was trained under (official); came seed, whose" in refused.stderr
+    assert "--allow-leaks" not in refused.stderr  # this command has no such flag
+    assert (refused.stderr.count("\n"), (tmp_path / "peers.json").exists()) == (1, False)
+    taken = run(folder / "net.keras", *words, "--protocol", "seed")
+    assert taken.exit_code == 0, taken.output
