@@ -46,6 +46,7 @@ from convert.source import (
     with_data_of_conversion,
 )
 from convert.summary import summarize
+from convert.tables import as_table
 from convert.temperature import fold_temperature
 from edge.contract import Contract
 from edge.errors import DataError
@@ -258,7 +259,7 @@ def _integer(work: Work, recipe: str, fake_quant: Any) -> Exported:
         f"{len(choice.kept)} layers in float" + (f": {', '.join(choice.kept)}" if choice.kept else "")
     )
     facts = {
-        "sensitivity": [dataclasses.asdict(rounding) for rounding in roundings],
+        "sensitivity": as_table([dataclasses.asdict(rounding) for rounding in roundings]),
         "budget": {"points": budget, "part": validation.name, "sensitivity_pictures": len(chosen)}
         | {"left_out": choice.left_out, "drop_points": choice.drop_points, "tried": list(choice.tried)},
         "kept_in_float": list(choice.kept),
@@ -404,8 +405,8 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         "size_bytes": len(content),
         **work.facts,
         "inspection": dataclasses.asdict(inspection),
-        "delegation": report_of.brief(as_json(delegation(content))),
-        **({"layers": report_of.brief(_layers(work, content))} if recipe in INT8_RECIPES else {}),
+        "delegation": report_of.placed(as_json(delegation(content))),
+        **({"layers": as_table(report_of.brief(_layers(work, content)))} if recipe in INT8_RECIPES else {}),
         "parts": compared,
         **exported.facts,
         "warnings": warnings,

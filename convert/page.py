@@ -12,6 +12,7 @@ from typing import Any
 
 from convert import plots
 from convert.plots import Report
+from convert.tables import rows_of
 from edge.wording import counted
 
 HEADINGS = (
@@ -203,7 +204,7 @@ def _layers(reports: Sequence[Report]) -> str:
                 "clipped", "in the Keras model")  # fmt: skip
     tables = []
     for report in reports:
-        known = [row for row in report.get("layers") or [] if row.get("own_channel_db") is not None]
+        known = [row for row in rows_of(report.get("layers")) if row.get("own_channel_db") is not None]
         rows = [_layer(row) for row in sorted(known, key=lambda row: float(row["own_channel_db"]))[:WORST]]
         if rows:
             title = f"<h3>{_text(report['recipe'])}: the {len(rows)} layers that lose most by themselves</h3>"
@@ -258,7 +259,7 @@ def _delegation(reports: Sequence[Report]) -> str:
 def _outside(recipe: str, found: Mapping[str, Any]) -> Rows:
     """A row for each operator and reason, with the first few outputs."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for operator in found["operators"]:
+    for operator in rows_of(found["operators"]):
         if operator.get("reason"):
             groups.setdefault((operator["name"], operator["reason"]), []).append(_operator(operator))
     return [
@@ -272,7 +273,8 @@ def _more(count: int) -> str:
 
 
 def _windows(recipe: str, found: Mapping[str, Any]) -> Rows:
-    pairs = [(ratio, operator) for operator in found["operators"] for ratio in operator.get("ratios", ())]
+    operators = rows_of(found["operators"])
+    pairs = [(ratio, operators[ratio["operator"]]) for ratio in rows_of(found.get("ratios"))]
     pairs.sort(key=lambda pair: float(pair[0]["margin"]))
     return [
         (

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convert.tables import rows_of
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -155,13 +157,13 @@ def layer_curve(reports: Sequence[Report], key: str) -> str | None:
             ``EXACT_DB`` are float ones, exact but for rounding, and would squeeze the others; they are gaps.
     """
     look = looks(reports)
-    known = [report for report in reports if any(row.get(key) is not None for row in report.get("layers") or [])]
+    known = [report for report in reports if any(row.get(key) is not None for row in rows_of(report.get("layers")))]
     if not known:
         return None
 
     def draw(axes: Sequence[Axes]) -> None:
         for report in known:
-            style, values = look[report["recipe"]], [row.get(key) for row in report["layers"]]
+            style, values = look[report["recipe"]], [row.get(key) for row in rows_of(report["layers"])]
             axes[0].plot(
                 range(1, len(values) + 1),
                 [np.nan if value is None or value > EXACT_DB else value for value in values],
@@ -182,7 +184,7 @@ def sensitivity(report: Report) -> str | None:
     """The roundings that alone move the network's probabilities most; those of layers kept in float are hatched."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    rows = sorted(report.get("sensitivity") or [], key=lambda row: row["divergence"], reverse=True)[:BARS]
+    rows = sorted(rows_of(report.get("sensitivity")), key=lambda row: row["divergence"], reverse=True)[:BARS]
     if not rows:
         return None
     kept = set(report.get("kept_in_float") or [])

@@ -9,6 +9,7 @@ from typing import Any
 
 from convert.config import ConvertConfig
 from convert.source import Source
+from convert.tables import as_table
 from edge.contract import Contract, InputSpec
 from edge.files import rounded
 
@@ -68,6 +69,22 @@ def brief(value: Any) -> Any:
         kept = {key: item for key, item in value.items() if key not in _UNTOLD and item not in (None, (), [])}
         return {key: _own_name(item) if key == "output" else brief(item) for key, item in kept.items()}
     return [brief(item) for item in value] if isinstance(value, list | tuple) else rounded(value)
+
+
+def placed(delegation: dict[str, Any]) -> dict[str, Any]:
+    """Where the operators run, as a report keeps it: operators and their scale ratios as two tables.
+
+    Args:
+        delegation: of :func:`convert.delegation.as_json`.
+
+    Returns:
+        Its partitions and counts; ``operators`` in the file's order; ``ratios`` with the row of the operator that each
+        belongs to in ``operator``, counted from 0.
+    """
+    told = brief(delegation)
+    rows = told["operators"]
+    ratios = [{"operator": i} | ratio for i, row in enumerate(rows) for ratio in row.pop("ratios", ())]
+    return told | {"operators": as_table(rows), "ratios": as_table(ratios)}
 
 
 def line(recipe: str, part: str, found: dict[str, Any]) -> str:

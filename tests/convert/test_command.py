@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from convert.__main__ import main
+from convert.tables import rows_of
 from edge.interpreter import Classifier
 from edge.labels import EMOTIONS
 from edge.modelfile import read_model
@@ -89,9 +90,10 @@ def test_every_report_holds_all_latencies_where_each_operator_runs_and_for_int8_
     for recipe, entry in found.items():
         assert list(entry["latency"]["recipes"]) == list(recipes)
         assert entry["latency"] == found["float32"]["latency"]
-        assert len(entry["delegation"]["operators"]) == sum(entry["inspection"]["operators"].values())
+        assert len(rows_of(entry["delegation"]["operators"])) == sum(entry["inspection"]["operators"].values())
+        assert bool(rows_of(entry["delegation"]["ratios"])) is (recipe in ("ptq-int8", "qat-int8"))
         assert ("layers" in entry) is (recipe in ("ptq-int8", "qat-int8"))
-    layers = {row["layer"] for row in found["qat-int8"]["layers"]}
+    layers = {row["layer"] for row in rows_of(found["qat-int8"]["layers"])}
     assert {"stem", "depthwise", "project", "residual", "logits"} <= layers
     page = (exports / "drawn.html").read_text()
     assert "qat-int8" in page

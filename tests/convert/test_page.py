@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from convert.page import HEADINGS, page, table
-from convert.report import brief
+from convert.report import brief, placed
+from convert.tables import as_table, rows_of
 
 CLASSES = ("angry", "happy")
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -87,20 +88,24 @@ def full() -> list[dict[str, Any]]:
     for report in reports:
         report["latency"] = latency
     reports[1] |= {
-        "layers": [layer("stem", 40.0), layer("bad", 3.25), layer("flat", None), layer("logits", 38.0)],
-        "delegation": {
-            "partitions": 2,
-            "counts": {"xnnpack-int8": {"CONV_2D": 5}, "xnnpack-float": {}, "outside": {"ADD": 6}},
-            "operators": [
-                operator("CONV_2D", "lowered/quant_stem/Relu6;lowered/x", "xnnpack-int8", None, 3.0),
-                *(operator("ADD", f"lowered/quant_sum{i}/add", "outside", "too far", -1.0 - i) for i in range(6)),
-            ],
-        },
-        "sensitivity": [
-            {"layer": "stem", "path": "net/stem", "what": "kernel", "divergence": 0.001},
-            {"layer": "stem", "path": "net/stem", "what": "output", "divergence": 0.004},
-            {"layer": "bad", "path": "net/bad", "what": "output", "divergence": 0.02},
-        ],
+        "layers": as_table([layer("stem", 40.0), layer("bad", 3.25), layer("flat", None), layer("logits", 38.0)]),
+        "delegation": placed(
+            {
+                "partitions": 2,
+                "counts": {"xnnpack-int8": {"CONV_2D": 5}, "xnnpack-float": {}, "outside": {"ADD": 6}},
+                "operators": [
+                    operator("CONV_2D", "lowered/quant_stem/Relu6;lowered/x", "xnnpack-int8", None, 3.0),
+                    *(operator("ADD", f"lowered/quant_sum{i}/add", "outside", "too far", -1.0 - i) for i in range(6)),
+                ],
+            }
+        ),
+        "sensitivity": as_table(
+            [
+                {"layer": "stem", "path": "net/stem", "what": "kernel", "divergence": 0.001},
+                {"layer": "stem", "path": "net/stem", "what": "output", "divergence": 0.004},
+                {"layer": "bad", "path": "net/bad", "what": "output", "divergence": 0.02},
+            ]
+        ),
         "kept_in_float": ["bad"],
         "qat": {
             "best_step": 20,
@@ -264,10 +269,13 @@ def test_everything_from_a_report_is_escaped() -> None:
     reports = full()
     evil = "<script>alert('&')</script>$x^2$"
     reports[1]["warnings"] = [evil]
-    reports[1]["layers"][1] = layer(evil, 3.0)
-    reports[1]["sensitivity"][0]["layer"] = evil[:20]
+    told = rows_of(reports[1]["layers"])
+    reports[1]["layers"] = as_table([told[0], layer(evil, 3.0), *told[2:]])
+    roundings = rows_of(reports[1]["sensitivity"])
+    reports[1]["sensitivity"] = as_table([roundings[0] | {"layer": evil[:20]}, *roundings[1:]])
     reports[1]["source"]["name"] = reports[0]["source"]["name"] = evil
-    reports[1]["delegation"]["operators"][1]["reason"] = evil
+    operators = rows_of(reports[1]["delegation"]["operators"])
+    reports[1]["delegation"]["operators"] = as_table([operators[0], operators[1] | {"reason": evil}, *operators[2:]])
     for report in reports:
         for part in report["parts"].values():
             part["per_class_f1_change_points"][evil] = 0.5
@@ -333,6 +341,11 @@ def test_rows_of_a_report_keep_six_digits_and_no_empty_fields() -> None:
             {"output": "b", "reason": "why"},
         ],
         "counts": {"outside": {}},
+    }
+    assert placed(delegation) == {
+        "operators": {"columns": ["output", "partition", "reason"], "data": [["a/B", 0, None], ["b", None, "why"]]},
+        "counts": {"outside": {}},
+        "ratios": {"columns": ["operator", "value"], "data": [[0, 0.333333]]},
     }
     row = {"layer": "stem", "tensor": "a/BiasAdd;a/Conv2D", "shape": (16, 16), "scale": 1 / 7, "sqnr_db": None}
     assert brief([row]) == [{"layer": "stem", "shape": [16, 16], "scale": 0.142857}]
