@@ -21,6 +21,7 @@ from edge.files import sha256_of
 from edge.modelfile import read_model
 from train.datasets import Dataset
 from train.exposure import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER, unrecorded
+from train.folding import folded
 from train.modes import InMode
 from train.quantized import is_shipped, load_shipped, record_of
 from train.recipes import Recipe
@@ -58,20 +59,22 @@ def load_teachers(paths: Sequence[str | Path], dataset: Dataset) -> list[Teacher
 def with_teacher(student: keras.Model, teachers: Sequence[keras.Model]) -> keras.Model:
     """Return a model from the student's input to its logits and, behind them, the mean of the teachers' logits.
 
-    Output float32 ``(n, 2 · classes)``. The teachers run as in inference and are not trained; one whose input has
-    another size gets the pictures resized (bilinear, antialiased). Only the student's weights are trainable.
+    Output float32 ``(n, 2 · classes)``. The teachers run as in inference, in copies whose batch norms are folded away,
+    and are not trained; one whose input has another size gets the pictures resized (bilinear, antialiased). Only the
+    student's weights are trainable.
     """
     (pictures,) = student.inputs
     size = tuple(pictures.shape[1:3])
     logits = []
     for number, teacher in enumerate(teachers):
-        teacher.trainable = False
+        answering = folded(teacher)
+        answering.trainable = False
         seen = pictures
         wanted = tuple(teacher.inputs[0].shape[1:3])
         if wanted != size:
             options = {"interpolation": "bilinear", "antialias": True, "dtype": "float32"}
             seen = keras.layers.Resizing(*wanted, **options, name=f"teacher_{number}_pictures")(pictures)
-        logits.append(InMode(teacher, training=False, name=f"teacher_{number}")(seen))
+        logits.append(InMode(answering, training=False, name=f"teacher_{number}")(seen))
     mean = logits[0] if len(logits) == 1 else keras.layers.Average(dtype="float32")(logits)
     outputs = [keras.ops.cast(student.outputs[0], "float32"), keras.ops.cast(keras.ops.stop_gradient(mean), "float32")]
     return keras.Model(pictures, keras.ops.concatenate(outputs, axis=-1), name="distillation")

@@ -1,0 +1,114 @@
+"""Folding batch norms away: the same answers, and nothing folded that must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from train.applications import leaves
+from train.backbones import build
+from train.distill import with_teacher
+from train.folding import folded
+from train.modes import InMode
+
+SIDE = 32
+
+
+def norms(model: keras.Model) -> int:
+    return sum(isinstance(layer, layers.BatchNormalization) for layer in leaves(model))
+
+
+def unsettled(model: keras.Model) -> keras.Model:
+    """The model with batch norms that change something: each weight of theirs is drawn."""
+    rng = np.random.default_rng(7)
+    for layer in leaves(model):
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([value + rng.uniform(0.1, 0.9, value.shape) for value in layer.get_weights()])
+    return model
+
+
+def answers(model: keras.Model) -> np.ndarray:
+    pictures = np.random.default_rng(1).uniform(0, 255, (3, SIDE, SIDE, 3)).astype(np.float32)
+    return np.asarray(keras.ops.convert_to_numpy(model(pictures, training=False)))
+
+
+def same(model: keras.Model) -> keras.Model:
+    """The folded copy, after its answers were compared with the model's, which stays as it was."""
+    before, weights = answers(model), model.get_weights()
+    copy = folded(model)
+    assert np.ptp(before) > 0.01
+    assert np.allclose(answers(copy), before, atol=1e-5 * np.abs(before).max())
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))
+    return copy
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0-os16", "efficientnet-b0", "mini-xception"])
+def test_no_batch_norm_of_a_backbone_is_left_and_its_answers_stay(name: str) -> None:
+    model = unsettled(build(name, height=SIDE, width=SIDE, classes=7, weights="none"))
+    assert norms(model) > 10
+    assert norms(same(model)) == 0
+
+
+def ended(x: keras.KerasTensor, picture: keras.KerasTensor) -> keras.Model:
+    return unsettled(keras.Model(picture, layers.Dense(7)(layers.GlobalAveragePooling2D()(x))))
+
+
+def made(body: Callable[[keras.KerasTensor], keras.KerasTensor]) -> keras.Model:
+    picture = keras.Input((SIDE, SIDE, 3))
+    return ended(body(layers.Rescaling(1 / 128, offset=-1)(picture)), picture)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x: layers.BatchNormalization()(layers.Conv2D(4, 3)(x)),
+        lambda x: layers.BatchNormalization(scale=False)(layers.Conv2D(4, 3, use_bias=False)(x)),
+        lambda x: layers.BatchNormalization(center=False)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),
+        lambda x: layers.BatchNormalization(axis=3)(layers.Dense(5)(x)),
+        lambda x: keras.Sequential([layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU()])(x),
+    ],
+    ids=["bias", "no bias nor scale", "depth multiplier", "dense", "nested"],
+)
+def test_kernels_of_every_kind_take_a_batch_norm_up(body: Callable[[keras.KerasTensor], keras.KerasTensor]) -> None:
+    model = made(body)
+    assert (norms(model), norms(same(model))) == (1, 0)
+
+
+def _read_twice(x: keras.KerasTensor) -> keras.KerasTensor:
+    kernel = layers.Conv2D(4, 3)(x)
+    return layers.Add()([kernel, layers.BatchNormalization()(kernel)])
+
+
+def _called_twice(x: keras.KerasTensor) -> keras.KerasTensor:
+    kernel, norm = layers.Conv2D(3, 3, padding="same"), layers.BatchNormalization()
+    return norm(kernel(norm(kernel(x))))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x: layers.BatchNormalization()(x),
+        lambda x: layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(x)),
+        lambda x: layers.BatchNormalization(axis=1)(layers.Conv2D(4, 3)(x)),
+        _read_twice,
+        _called_twice,
+    ],
+    ids=["no kernel", "activation", "another axis", "read twice", "called twice"],
+)
+def test_a_batch_norm_that_no_kernel_can_take_up_stays(body: Callable[[keras.KerasTensor], keras.KerasTensor]) -> None:
+    model = made(body)
+    assert (norms(model), norms(same(model))) == (1, 1)
+
+
+def test_a_teacher_answers_without_batch_norms_and_keeps_its_own() -> None:
+    student, teacher = (
+        unsettled(build("mini-xception", height=SIDE, width=SIDE, classes=7, weights="none")) for _ in range(2)
+    )
+    both = with_teacher(student, [teacher])
+    (answering,) = (layer.network for layer in both.layers if isinstance(layer, InMode))
+    assert (norms(answering), norms(teacher)) == (0, norms(student))
+    assert np.allclose(answers(both)[:, 7:], answers(teacher), atol=1e-5)
