@@ -9,6 +9,7 @@ enter with three equal channels.
 |---|---|---|---|
 | efficientnet-lite0 | 1×1, 2×2, 2×2 | 3.4 M | from a file |
 | efficientnet-lite0-os16 | 2×2, 3×3, 4×4 | 0.78 M | Lite0's, from a file |
+| efficientnet-lite0-fine | 2×2, 3×3, 4×4 | 3.4 M | Lite0's, from a file |
 | efficientnet-b0 | 1×1, 2×2, 2×2 | 4.0 M | download |
 | efficientnetv2-b0 | 1×1, 2×2, 2×2 | 5.9 M | download |
 | convnext-tiny | 1×1, 1×1, 2×2 | 27.8 M | download |
@@ -35,7 +36,7 @@ from keras import layers
 from edge.errors import DataError
 from train import applications, convnext
 from train.applications import LOGITS, Features, NameOfLayer, leaves
-from train.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_os16
+from train.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_fine, efficientnet_lite0_os16
 from train.foreign import adopt, origin
 from train.mini_xception import mean_of_class_maps, mini_xception
 from train.weights import load_weights_file
@@ -93,6 +94,9 @@ BACKBONES: dict[str, Backbone] = {
     ),
     "efficientnet-lite0-os16": Backbone(
         efficientnet_lite0_os16, "EfficientNet-Lite0's first five stages (1/16 of the side) and a head of 512 channels"
+    ),
+    "efficientnet-lite0-fine": Backbone(
+        efficientnet_lite0_fine, "EfficientNet-Lite0 without its last stride (features at 1/16 of the side)"
     ),
     "efficientnet-b0": Backbone(
         applications.efficientnet_b0,

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: B0 without squeeze-and-excite and with ReLU6, made for integer arithmetic; and its first part.
+"""EfficientNet-Lite0: B0 without squeeze-and-excite and with ReLU6, made for integer arithmetic; two variants of it.
 
 Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite
 variant from the TensorFlow TPU repository (models/official/efficientnet/lite): stem and head keep their size.
@@ -40,6 +40,7 @@ STAGES = (
     Stage(4, 192, 6, 5, 2),
     Stage(1, 320, 6, 3, 1),
 )
+FINE_STAGES = (*STAGES[:5], STAGES[5]._replace(stride=1), *STAGES[6:])
 
 
 def efficientnet_lite0(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> keras.KerasTensor:
@@ -58,6 +59,15 @@ def efficientnet_lite0_os16(x: keras.KerasTensor, stochastic_depth: float = 0.0)
     "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, without the atrous blocks.
     """
     return _conv(_stages(x, STAGES[:OS16_STAGES], stochastic_depth), OS16_HEAD_FILTERS, 1, 1, "os16_head")
+
+
+def efficientnet_lite0_fine(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> keras.KerasTensor:
+    """Return the feature map ``(n, h/16, w/16, 1280)`` of Lite0 without its last stride.
+
+    Its layers bear Lite0's names, have their sizes and take Lite0's weights. A face of 64 pixels leaves the last two
+    stages 4×4 places to look at where Lite0's have 2×2, and 3×3 at 80 pixels, with less to compute before them.
+    """
+    return _conv(_stages(x, FINE_STAGES, stochastic_depth), HEAD_FILTERS, 1, 1, "head")
 
 
 def only_in_whole_lite0() -> frozenset[str]:

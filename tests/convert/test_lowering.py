@@ -19,7 +19,10 @@ def built(name: str, side: int = 32) -> Any:
     return build(name, height=side, width=side, classes=7)
 
 
-SMALL_BACKBONES = ("efficientnet-lite0", "efficientnet-lite0-os16", "efficientnet-b0", "convnext-atto", "mini-xception")
+SMALL_BACKBONES = (
+    "efficientnet-lite0", "efficientnet-lite0-os16", "efficientnet-lite0-fine", "efficientnet-b0", "convnext-atto",
+    "mini-xception",
+)  # fmt: skip
 LARGE_BACKBONES = ("efficientnetv2-b0", "convnext-tiny", "resnet50", "vgg16")
 KINDS = {
     "input", "conv2d", "depthwise", "dense", "add", "multiply", "activation", "global_average_pool", "layer_norm",

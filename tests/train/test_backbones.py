@@ -116,6 +116,7 @@ def test_mini_xception_s_head_is_its_last_convolution() -> None:
     [
         ("efficientnet-lite0", 2, 2),
         ("efficientnet-lite0-os16", 3, 4),
+        ("efficientnet-lite0-fine", 3, 4),
         ("convnext-atto", 1, 2),
         ("resnet50", 2, 2),
         ("vgg16", 1, 2),
@@ -301,6 +302,22 @@ def test_lite0_s_first_part_takes_its_layers_and_begins_its_head_anew(shared_dat
     with np.load(file) as raw:
         kernel = raw["block10_dw_conv/kernel:int8"] * raw["block10_dw_conv/kernel:scale"]
     assert np.allclose(first.get_layer("block10_dw_conv").get_weights()[0], kernel)
+
+
+def test_lite0_without_its_last_stride_takes_all_its_layers(shared_data: Path) -> None:
+    file = shared_data / "weights" / "efficientnet_lite0_imagenet.npz"
+    fine, whole = (
+        build(name, height=32, width=32, classes=7, weights=str(file))
+        for name in ("efficientnet-lite0-fine", "efficientnet-lite0")
+    )
+    strides = {layer.name: layer.strides for layer in leaves(fine) if isinstance(layer, keras.layers.DepthwiseConv2D)}
+    changed = {layer.name for layer in leaves(whole) if layer.name in strides and layer.strides != strides[layer.name]}
+    assert changed == {"block11_dw_conv"}
+    assert load_weights_file(fine, file) == load_weights_file(whole, file)
+    for layer, same in zip(leaves(fine), leaves(whole), strict=True):
+        assert layer.name == same.name
+        if not layer.name.startswith("logits"):
+            assert all(np.array_equal(a, b) for a, b in zip(layer.get_weights(), same.get_weights(), strict=True))
 
 
 def test_a_strange_layer_in_lite0_s_file_for_its_first_part_is_refused(tmp_path: Path) -> None:
