@@ -274,7 +274,10 @@ def _more(count: int) -> str:
 
 def _windows(recipe: str, found: Mapping[str, Any]) -> Rows:
     operators = rows_of(found["operators"])
-    pairs = [(ratio, operators[ratio["operator"]]) for ratio in rows_of(found.get("ratios"))]
+    if "ratios" in found:
+        pairs = [(ratio, operators[ratio["operator"]]) for ratio in rows_of(found["ratios"])]
+    else:  # a report from before there were tables: each operator holds its own
+        pairs = [(ratio, operator) for operator in operators for ratio in operator.get("ratios", ())]
     pairs.sort(key=lambda pair: float(pair[0]["margin"]))
     return [
         (

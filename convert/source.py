@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,7 +78,7 @@ def load_dataset(config: ConvertConfig) -> Any:
     """
     from train.datasets import apply_protocol, load
 
-    protocol = config.protocol or _run_config(config).get("data", {}).get("protocol") or "official-dedup"
+    protocol = config.protocol or run_record(config.model).get("data", {}).get("protocol") or "official-dedup"
     return apply_protocol(load(config.dataset, config.data, progress=not config.quiet), protocol)
 
 
@@ -90,7 +92,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     from train.exposure import before, supervision
     from train.runs import load_model, load_run
 
-    known = _run_config(config)
+    known = run_record(config.model)
     if known and "metrics" not in known:
         raise DataError(
             f"expected a finished run in {config.model}; its training was broken off; go on with "
@@ -141,12 +143,12 @@ def with_data_of_conversion(source: Source, config: ConvertConfig, dataset: Any)
     """
     from train.exposure import is_own
 
-    known = _run_config(config)
+    known = run_record(config.model)
     if not known or (is_own(known, dataset) and dataset.protocol == known["data"]["protocol"]):
         return source
     if not config.allow_leaks:
         require_own_parts(
-            config,
+            known,
             dataset,
             "the file would be measured on some that the run was trained on, or taught with some that it was not to "
             "see",
@@ -158,11 +160,12 @@ def with_data_of_conversion(source: Source, config: ConvertConfig, dataset: Any)
     return dataclasses.replace(source, trained_on={**source.trained_on, "before": "; ".join(before)})
 
 
-def require_own_parts(config: ConvertConfig, dataset: Any, harm: str, remedy: str) -> None:
-    """Refuse a protocol whose parts of the run's own data set hold other pictures than those of the run's protocol.
+def require_own_parts(record: Mapping[str, Any], dataset: Any, harm: str, remedy: str) -> None:
+    """Refuse a protocol whose parts of a network's own data set hold other pictures than those of its protocol.
 
     Args:
-        config: Names the model; a ``.keras`` file alone tells of no protocol.
+        record: What is known of a network, with its ``name`` and ``data``: its ``run.json``, or what a model file
+            tells. Empty where nothing is known, which refuses nothing.
         dataset: ``train.datasets.Dataset`` under the protocol that was asked for.
         harm: What would come of it, for the error.
         remedy: What the user can do, for the error.
@@ -172,13 +175,12 @@ def require_own_parts(config: ConvertConfig, dataset: Any, harm: str, remedy: st
     """
     from train.exposure import is_own
 
-    known = _run_config(config)
-    if not known or not is_own(known, dataset):
+    if not record or not is_own(record, dataset):
         return
-    theirs = known["data"]["protocol"]
+    theirs = record["data"]["protocol"]
     if _parts_of(dataset.protocol) != _parts_of(theirs):
         raise DataError(
-            f"expected the protocol that run {known['name']} was trained under ({theirs}); came {dataset.protocol}, "
+            f"expected the protocol that {record['name']} was trained under ({theirs}); came {dataset.protocol}, "
             f"whose parts hold other pictures: {harm}; {remedy}"
         )
 
@@ -203,15 +205,19 @@ def _side_lengths(model: Any) -> tuple[int, int]:
     return int(shape[1]), int(shape[2])
 
 
-def _run_config(config: ConvertConfig) -> dict[str, Any]:
-    """``run.json`` of a run folder; empty for a ``.keras`` file."""
+def run_record(model: Path) -> dict[str, Any]:
+    """``run.json`` of a run folder; empty for a ``.keras`` file.
+
+    Raises:
+        DataError: Neither of the two, or a record that cannot be read.
+    """
     from train.runs import read_config
 
-    if config.model.suffix == ".keras" and not config.model.is_dir():
+    if model.suffix == ".keras" and not model.is_dir():
         return {}
-    if config.model.is_file():
-        raise DataError(f"expected a run folder or a .keras file; came {config.model}; other formats may carry code")
-    return read_config(config.model)
+    if model.is_file():
+        raise DataError(f"expected a run folder or a .keras file; came {model}; other formats may carry code")
+    return read_config(model)
 
 
 def pictures(source: Source, dataset: Any, part: str, limit: int | None) -> Pictures:

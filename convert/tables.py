@@ -1,7 +1,7 @@
 """Rows of a report as a table: the names of the columns once, then values alone.
 
-A report of ConvNeXt-Tiny lists 700 layers and operators; with the names in every row, half of its bytes would be names.
-The keys are those of pandas' ``orient="split"``, so that ``pandas.DataFrame(**report["layers"])`` reads one.
+A report of ConvNeXt-Tiny lists hundreds of layers, operators and scale ratios; with names in every row, a third of it
+would be names. The keys are those of pandas' ``orient="split"``: ``pandas.DataFrame(**report["layers"])`` reads one.
 """
 
 from __future__ import annotations

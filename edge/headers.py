@@ -199,7 +199,7 @@ def _bmp(content: bytes) -> Header:
         raise _ends_early("BMP")
     # Only headers of 56 bytes and more have a mask for alpha; OpenCV gives a fourth channel with shorter ones too.
     has_alpha = header_size >= 56 and struct.unpack_from("<I", content, 66)[0] != 0
-    is_masked = header_size in (40, 52) and (compression, depth) == (3, 32)
+    is_masked = header_size in (40, 52) and (compression, depth) == (3, 32) and start >= 66
     return Header("BMP", width, height, has_alpha=has_alpha, rgb_bytes=_mask_bytes(content) if is_masked else (2, 1, 0))
 
 
@@ -207,7 +207,9 @@ def _mask_bytes(content: bytes) -> tuple[int, int, int]:
     """Where red, green and blue stand by the masks of a BMP of 32 bits; OpenCV reads those of longer headers alone."""
     places = {0xFF << (8 * place): place for place in range(4)}
     masks = struct.unpack_from("<III", content, 54)
-    if any(mask not in places for mask in masks):
+    if masks == (0, 0, 0):  # left out by a careless writer: the usual order
+        return 2, 1, 0
+    if any(mask not in places for mask in masks) or len(set(masks)) < 3:
         told = ", ".join(f"{mask:08x}" for mask in masks)
         raise ImageError(f"expected a BMP with a byte a colour; got the masks {told}; save it again, as PNG")
     red, green, blue = (places[mask] for mask in masks)

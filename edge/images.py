@@ -216,7 +216,7 @@ def _to_rgb(decoded: npt.NDArray[np.generic], header: Header) -> npt.NDArray[np.
             pixels = np.where(pixels == round(header.transparent_grey * 255), np.uint8(255), pixels)
         return np.repeat(pixels, 3, axis=2)
     if header.rgb_bytes != (2, 1, 0):
-        return np.ascontiguousarray(pixels[:, :, header.rgb_bytes])
+        return np.take(pixels, header.rgb_bytes, axis=2)
     to_rgb = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGB
     rgb = cv2.cvtColor(np.ascontiguousarray(pixels), to_rgb).astype(np.uint8, copy=False)
     if channels == 3 or not header.has_alpha:

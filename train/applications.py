@@ -194,6 +194,12 @@ def leaves(model: keras.Model) -> list[keras.layers.Layer]:
     return found
 
 
+def containers(model: keras.Model) -> list[keras.Model]:
+    """Return a model and all models in it, outer ones first."""
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return [model, *(container for layer in inner for container in containers(layer))]
+
+
 def _with_rate(body: keras.Model, stochastic_depth: float) -> keras.Model:
     """Return an EfficientNet with another rate of stochastic depth than the one that Keras builds in."""
 

@@ -35,7 +35,7 @@ from keras import layers
 
 from edge.errors import DataError
 from train import applications, convnext
-from train.applications import LOGITS, Features, NameOfLayer, leaves
+from train.applications import LOGITS, Features, NameOfLayer, containers, leaves
 from train.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_fine, efficientnet_lite0_os16
 from train.foreign import adopt, origin
 from train.mini_xception import mean_of_class_maps, mini_xception
@@ -210,7 +210,7 @@ def set_trainable(model: keras.Model, trainable: str, freeze: float = 0.0) -> No
     backbone = [layer for layer in leaves(model) if layer.weights and layer not in heads]
     frozen = len(backbone) if trainable == "head" else round(freeze * len(backbone))
     # A container that is trainable already passes nothing on to its layers, so each is told by itself.
-    for container in _containers(model):
+    for container in containers(model):
         container.trainable = True
     for layer in leaves(model):
         layer.trainable = layer not in backbone[:frozen]
@@ -285,11 +285,6 @@ def _take_imagenet(model: keras.Model, name: str, shape: tuple[int, int, int]) -
     applications.take_pretrained(
         model, application, stem=pretrained.stem, caffe=pretrained.caffe, name_of=pretrained.name_of
     )
-
-
-def _containers(model: keras.Model) -> list[keras.Model]:
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return [model, *(container for layer in inner for container in _containers(layer))]
 
 
 def _spread_luminance(model: keras.Model) -> None:

@@ -15,13 +15,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from train.applications import leaves
+from train.applications import containers, leaves
 
-_KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+_KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)  # themselves: a subclass may compute something else
 
 
 class _Nothing(layers.Layer):
-    """Stands where a batch norm was, and takes the arguments that its calls were recorded with."""
+    """Stands where a batch norm was, in its precision, and takes the arguments that its call was recorded with."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return inputs
@@ -31,18 +31,19 @@ def folded(model: keras.Model) -> keras.Model:
     """Return a copy of a model without the batch norms that can be folded; its outputs are those of inference.
 
     A batch norm is folded where it normalizes the last axis and alone follows a Conv2D, DepthwiseConv2D or Dense
-    without an activation; any other stays. The copy is for models that are never trained or saved.
+    without an activation, each called once; any other stays. The copy is for models that are never trained or saved.
 
     Args:
         model: functional or sequential; models in it are copied too.
     """
-    pairs = {id(norm): kernel for norm in leaves(model) if (kernel := _kernel_before(norm)) is not None}
+    shown = {tensor._keras_history.operation for part in containers(model) for tensor in part.outputs}
+    pairs = {id(norm): kernel for norm in leaves(model) if (kernel := _kernel_before(norm)) not in {None, *shown}}
     norms = {id(kernel): norm for norm in leaves(model) if (kernel := pairs.get(id(norm))) is not None}
     copies: dict[int, keras.layers.Layer] = {}
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         if id(layer) in pairs:
-            return _Nothing(name=layer.name)
+            return _Nothing(name=layer.name, dtype=layer.dtype_policy)
         settings: dict[str, Any] = layer.get_config()
         if id(layer) in norms:
             settings["use_bias"] = True
@@ -63,12 +64,16 @@ def _kernel_before(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     """The layer that a batch norm can be folded into; None where there is none, and for any other layer."""
     if not isinstance(layer, layers.BatchNormalization) or len(layer._inbound_nodes) != 1:
         return None
-    (tensor,) = layer._inbound_nodes[0].input_tensors
-    before = tensor._keras_history.operation
-    is_last = layer.axis in (-1, len(tensor.shape) - 1)
+    tensors = layer._inbound_nodes[0].input_tensors
+    before = tensors[0]._keras_history.operation
+    if len(tensors) > 1 or type(before) not in _KERNELS:  # the second one is a mask
+        return None
+    is_last = layer.axis in (-1, len(tensors[0].shape) - 1)
     is_alone = len(before._inbound_nodes) == len(before._outbound_nodes) == 1
-    is_plain = isinstance(before, _KERNELS) and before.activation is keras.activations.linear
-    return before if is_last and is_alone and is_plain else None
+    is_plain = before.activation is keras.activations.linear and before.dtype_policy.quantization_mode is None
+    is_usual = getattr(before, "data_format", "channels_last") == "channels_last"
+    has_more = getattr(before, "lora_enabled", False)
+    return before if is_last and is_alone and is_plain and is_usual and not has_more else None
 
 
 def _folded(layer: keras.layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:

@@ -24,12 +24,14 @@ from benchmarks.peers.runner import Runner
 from convert.config import ConvertConfig
 from convert.export import RECIPES
 from convert.progress import Progress
-from convert.source import Source, load_source, pictures
+from convert.source import Source, load_source, pictures, require_own_parts, run_record
 from edge.errors import ContractError, DataError, ModelFileError
-from edge.modelfile import parse_model
+from edge.modelfile import ModelFile, parse_model
 
 SPANS = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
 """What a pixel's 0 and 255 become, by the name of the range."""
+_HARM = "this rival would be measured on some that it was trained on"
+_REMEDY = "leave it out, or give the --protocol that all were trained under"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,7 +62,8 @@ def rival_files(scene: Scene, progress: Progress) -> list[Candidate]:
     """Return the rivals' files, in the order of the command.
 
     Raises:
-        DataError: a rival cannot be read, has other classes, or the name of another network.
+        DataError: a rival cannot be read, has other classes, the name of another network, or was trained on the same
+            data set under another protocol.
     """
     found: list[Candidate] = []
     for path in scene.config.rivals:
@@ -78,8 +81,10 @@ def _found(path: Path, scene: Scene) -> list[Candidate]:
     except OSError as error:
         raise DataError(f"{path}: expected a model file; got: {error.strerror}; check the path") from error
     try:
-        known = parse_model(content, path).contract
+        file = parse_model(content, path)
+        known = file.contract
         _check_labels(known.labels, scene.source, path)
+        require_own_parts(_told(file), scene.dataset, _HARM, _REMEDY)
         height, width, channels, as_bytes = known.input.height, known.input.width, 3, True
     except (ModelFileError, ContractError):  # it does not describe itself
         runner = Runner(content, path.name, as_bytes=False)
@@ -92,9 +97,21 @@ def _found(path: Path, scene: Scene) -> list[Candidate]:
     return [Candidate(path.stem, False, path.name, content, as_bytes, path.stem, shown, span, note)]
 
 
+def _told(file: ModelFile) -> dict[str, Any]:
+    """What a file of ours tells of the data behind it; nothing where it was converted from a model without a run."""
+    from train.quantized import record_of
+
+    try:
+        return record_of(file)
+    except DataError:
+        return {}
+
+
 def _trained(path: Path, scene: Scene) -> list[Candidate]:
     if path.is_dir():
-        rival = load_source(dataclasses.replace(scene.as_convert, model=path, name=None), scene.dataset)
+        theirs = dataclasses.replace(scene.as_convert, model=path, name=None)
+        require_own_parts(run_record(path), scene.dataset, _HARM, _REMEDY)
+        rival = load_source(theirs, scene.dataset)
         _check_labels(rival.labels, scene.source, path)
         model, name, colour, span, note = rival.model, rival.name, rival.colour, SPANS["0..255"], ""
     else:

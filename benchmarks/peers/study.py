@@ -21,7 +21,7 @@ from benchmarks.peers.turns import ratio
 from convert.config import ConvertConfig
 from convert.progress import Progress
 from convert.report import versions
-from convert.source import described, load_dataset, load_source, pictures, require_own_parts
+from convert.source import described, load_dataset, load_source, pictures, require_own_parts, run_record
 from edge import records
 from edge.errors import DataError
 
@@ -44,7 +44,7 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
     as_convert = _as_convert(config)
     dataset = load_dataset(as_convert)
     require_own_parts(
-        as_convert,
+        run_record(config.model),
         dataset,
         "the files would be measured on some that the run was trained on",
         f"leave --protocol out, or fit a run under {dataset.protocol}",

@@ -234,7 +234,7 @@ def test_another_protocol_than_the_runs_is_refused_and_an_unknown_models_is_not(
     words = ("--dataset", "synthetic", "--limit", "7", "--pairs", "1", "--peer", PLAIN_FLOAT, "--calibration", "7")
     refused = run(bright, *words, "--protocol", "seed", "--record", tmp_path / "peers.json")
     assert refused.exit_code == 1
-    assert "expected the protocol that run bright was trained under (official); came seed, whose" in refused.stderr
+    assert "expected the protocol that bright was trained under (official); came seed, whose" in refused.stderr
     assert "--allow-leaks" not in refused.stderr  # this command has no such flag
     assert (refused.stderr.count("\n"), (tmp_path / "peers.json").exists()) == (1, False)
     taken = run(folder / "net.keras", *words, "--protocol", "seed")

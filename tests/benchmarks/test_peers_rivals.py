@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.peers.config import PeersConfig
 from benchmarks.peers.exports import PLAIN_FLOAT_1, Making, make
@@ -17,6 +19,7 @@ from benchmarks.peers.measure import Candidate, Truth, measure
 from benchmarks.peers.rivals import SPANS, Scene, rival_files
 from benchmarks.peers.runner import Runner
 from benchmarks.peers.study import _as_convert
+from convert.__main__ import main as convert
 from convert.progress import Progress
 from convert.source import load_dataset, load_source
 from edge.errors import DataError
@@ -77,9 +80,11 @@ def loaded(folder: Path) -> Scene:
 
 
 def scene(folder: Path, *rivals: str, span: str = "0..255") -> Scene:
-    made = loaded(folder)
-    rivalled = dataclasses.replace(made.config, rivals=tuple(folder / rival for rival in rivals), rival_range=span)
-    return dataclasses.replace(made, config=rivalled)
+    return beside(loaded(folder), *(folder / rival for rival in rivals), span=span)
+
+
+def beside(made: Scene, *rivals: Path, span: str = "0..255") -> Scene:
+    return dataclasses.replace(made, config=dataclasses.replace(made.config, rivals=rivals, rival_range=span))
 
 
 def test_a_grey_rival_gets_the_same_pictures_as_luminance_in_its_own_size(folder: Path) -> None:
@@ -91,6 +96,32 @@ def test_a_grey_rival_gets_the_same_pictures_as_luminance_in_its_own_size(folder
     luminance = coloured @ np.array([0.299, 0.587, 0.114])
     assert np.abs(rival.pictures[..., 0] - luminance).max() <= 1
     assert np.ptp(coloured, axis=-1).max() > 50  # there was colour to lose
+
+
+def test_a_rival_run_or_file_of_another_protocol_is_refused(folder: Path, tmp_path: Path) -> None:
+    from edge.labels import EMOTIONS
+    from tests.train.handmade import write_run
+    from train.datasets import apply_protocol, load
+
+    drawn = load("synthetic", progress=False)
+    own, other = (
+        write_run(tmp_path, apply_protocol(drawn, protocol), protocol.replace("-", ""), 128, labels=EMOTIONS)
+        for protocol in ("official-dedup", "seed")
+    )
+    made = scene(folder)
+    assert made.dataset.protocol == "official-dedup"
+    refused = r"expected the protocol that seed was trained under \(seed\); came official-dedup, .*; leave it out"
+    for run in (own, other):
+        record = json.loads((run / "run.json").read_text()) | {"metrics": {}}  # finished
+        (run / "run.json").write_text(json.dumps(record))
+        words = [str(run), "--recipe", "float32", "--dataset", "synthetic", "--colour", "rgb", "--quiet"]
+        done = CliRunner().invoke(convert, [*words, "--out", str(tmp_path / "out")])
+        assert done.exit_code == 0, done.output
+    for rival in (own, tmp_path / "out" / "officialdedup-float32.tflite"):
+        assert rival_files(beside(made, rival), Progress())
+    for rival in (other, tmp_path / "out" / "seed-float32.tflite"):
+        with pytest.raises(DataError, match=refused):
+            rival_files(beside(made, rival), Progress())
 
 
 @pytest.mark.parametrize(("span", "expected"), [("0..255", 51.0), ("0..1", 0.2), ("-1..1", -0.6)])

@@ -244,7 +244,7 @@ def test_another_protocol_than_the_runs_is_refused_or_told_in_the_file(
     words = ("--recipe", "float32", "--dataset", "synthetic", "--protocol", "seed", "--out", tmp_path / "out")
     refused = run(folder, *words)
     assert refused.exit_code == 1
-    assert "expected the protocol that run bright was trained under (official); came seed, whose" in refused.stderr
+    assert "expected the protocol that bright was trained under (official); came seed, whose" in refused.stderr
     assert (refused.stderr.count("\n"), (tmp_path / "out").exists()) == (1, False)
     seen = f"synthetic seed {load('synthetic', progress=False).fingerprint}"
     assert before_of(folder, "--protocol", "seed", "--allow-leaks") == seen
@@ -327,7 +327,8 @@ def test_an_accuracy_budget_keeps_the_layers_that_int8_ruins_in_float(spread: Pa
     assert kept["budget"]["drop_points"] <= 1
     assert kept["kept_in_float"] == ["wide", "narrow"]
     assert kept["inspection"]["float_layers"] == ["narrow", "wide"]
-    assert (kept["sensitivity"][0]["layer"], kept["sensitivity"][0]["what"]) == ("wide", "output")
+    costliest = rows_of(kept["sensitivity"])[0]
+    assert (costliest["layer"], costliest["what"]) == ("wide", "output")
     assert [row["left_out"] for row in kept["budget"]["tried"]] == [0, 1]
     assert kept["inspection"]["partitions"] == 1
 

@@ -293,6 +293,16 @@ def test_the_layers_that_lose_most_come_first_and_those_without_a_figure_not_at_
     assert "<td>1.25%</td>" in text
 
 
+def test_ratios_in_the_operators_of_an_earlier_report_are_shown_too() -> None:
+    reports = full()
+    now = reports[1]["delegation"]
+    operators = [row | {"ratios": []} for row in rows_of(now["operators"])]
+    for ratio in rows_of(now["ratios"]):
+        operators[ratio.pop("operator")]["ratios"].append(ratio)
+    reports[1]["delegation"] = {key: now[key] for key in ("partitions", "counts")} | {"operators": operators}
+    assert page(reports) == full_page()
+
+
 def test_operators_outside_are_grouped_by_reason_and_windows_sorted_by_margin() -> None:
     text = full_page()
     assert "<td>6 ADD</td><td>too far</td>" in text

@@ -151,6 +151,14 @@ def test_the_masks_of_a_bmp_say_where_its_colours_stand(header_size: int) -> Non
 def test_a_bmp_whose_masks_are_no_bytes_is_refused_where_they_would_be_ignored(header_size: int) -> None:
     with pytest.raises(ImageError, match=r"got the masks 3ff00000, 000ffc00, 000003ff; save it again, as PNG$"):
         decode_image(bitfields(header_size, 0x3FF00000, 0xFFC00, 0x3FF))
+    with pytest.raises(ImageError, match=r"got the masks 000000ff, 0000ff00, 000000ff; save"):
+        decode_image(bitfields(header_size, 0xFF, 0xFF00, 0xFF))
+
+
+@pytest.mark.parametrize("header_size", [40, 52])
+def test_a_bmp_without_masks_or_room_for_them_has_the_usual_order(header_size: int) -> None:
+    assert decode_image(bitfields(header_size, 0, 0, 0)).tolist() == [[[200, 2, 1]]]
+    assert decode_image(bitfields(40)).tolist() == [[[200, 2, 1]]]
 
 
 def test_sixteen_bit_alpha_is_laid_on_white() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -69,9 +70,10 @@ def made(body: Callable[[keras.KerasTensor], keras.KerasTensor]) -> keras.Model:
         lambda x: layers.BatchNormalization(scale=False)(layers.Conv2D(4, 3, use_bias=False)(x)),
         lambda x: layers.BatchNormalization(center=False)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),
         lambda x: layers.BatchNormalization(axis=3)(layers.Dense(5)(x)),
+        lambda x: layers.BatchNormalization()(layers.Conv2D(6, 3, groups=3)(x)),
         lambda x: keras.Sequential([layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU()])(x),
     ],
-    ids=["bias", "no bias nor scale", "depth multiplier", "dense", "nested"],
+    ids=["bias", "no bias nor scale", "depth multiplier", "dense", "groups", "nested"],
 )
 def test_kernels_of_every_kind_take_a_batch_norm_up(body: Callable[[keras.KerasTensor], keras.KerasTensor]) -> None:
     model = made(body)
@@ -83,9 +85,41 @@ def _read_twice(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Add()([kernel, layers.BatchNormalization()(kernel)])
 
 
-def _called_twice(x: keras.KerasTensor) -> keras.KerasTensor:
-    kernel, norm = layers.Conv2D(3, 3, padding="same"), layers.BatchNormalization()
-    return norm(kernel(norm(kernel(x))))
+def _norm_called_twice(x: keras.KerasTensor) -> keras.KerasTensor:
+    norm = layers.BatchNormalization()
+    return norm(layers.Conv2D(3, 3)(norm(layers.Conv2D(3, 3)(x))))
+
+
+def _kernel_called_twice(x: keras.KerasTensor) -> keras.KerasTensor:
+    kernel = layers.Conv2D(3, 3, padding="same")
+    first = kernel(x)
+    second = kernel(layers.ReLU()(x))  # the output of this call alone is normalized
+    return layers.Add()([first, layers.BatchNormalization()(second)])
+
+
+def _shown_too(x: keras.KerasTensor) -> keras.KerasTensor:
+    picture = keras.Input((SIDE, SIDE, 3))
+    kernel = layers.Conv2D(4, 3)(picture)
+    return layers.Add()(keras.Model(picture, [layers.BatchNormalization()(kernel), kernel])(x))
+
+
+class _Standardized(layers.Conv2D):
+    """A convolution of its own, as weight standardization makes them."""
+
+    def call(self, inputs: Any) -> Any:
+        return 2 * super().call(inputs) + 1
+
+
+def _behind_a_mask(x: keras.KerasTensor) -> keras.KerasTensor:
+    rows = layers.Masking()(layers.Reshape((SIDE * SIDE, 3))(x))
+    return layers.Reshape((SIDE, SIDE, 4))(layers.BatchNormalization()(layers.Dense(4)(rows)))
+
+
+def _adapted(x: keras.KerasTensor) -> keras.KerasTensor:
+    dense = layers.Dense(4)
+    y = dense(x)
+    dense.enable_lora(2)
+    return layers.BatchNormalization()(y)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +128,42 @@ def _called_twice(x: keras.KerasTensor) -> keras.KerasTensor:
         lambda x: layers.BatchNormalization()(x),
         lambda x: layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(x)),
         lambda x: layers.BatchNormalization(axis=1)(layers.Conv2D(4, 3)(x)),
+        lambda x: layers.BatchNormalization()(_Standardized(4, 3)(x)),
         _read_twice,
-        _called_twice,
+        _norm_called_twice,
+        _kernel_called_twice,
+        _shown_too,
+        _behind_a_mask,
+        _adapted,
     ],
-    ids=["no kernel", "activation", "another axis", "read twice", "called twice"],
+    ids=[
+        "no kernel",
+        "activation",
+        "another axis",
+        "subclass",
+        "read twice",
+        "norm called twice",
+        "kernel called twice",
+        "shown too",
+        "mask",
+        "lora",
+    ],
 )
 def test_a_batch_norm_that_no_kernel_can_take_up_stays(body: Callable[[keras.KerasTensor], keras.KerasTensor]) -> None:
     model = made(body)
     assert (norms(model), norms(same(model))) == (1, 1)
+
+
+def test_precision_is_that_of_the_batch_norm_and_not_of_the_session() -> None:
+    model = made(lambda x: layers.BatchNormalization()(layers.Conv2D(4, 3)(x)))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        copy = folded(model)
+    finally:
+        keras.config.set_dtype_policy(before)
+    halved = {type(layer).__name__ for layer in leaves(copy) if layer.compute_dtype == "float16"}
+    assert halved <= {"InputLayer"}  # which computes nothing
 
 
 def test_a_teacher_answers_without_batch_norms_and_keeps_its_own() -> None:
