@@ -17,7 +17,8 @@ from keras import layers
 
 from train.applications import containers, leaves
 
-_KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)  # themselves: a subclass may compute something else
+# These classes themselves: a subclass may compute something else.
+_KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 
 
 class _Nothing(layers.Layer):
@@ -62,7 +63,7 @@ def folded(model: keras.Model) -> keras.Model:
 
 def _kernel_before(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     """The layer that a batch norm can be folded into; None where there is none, and for any other layer."""
-    if not isinstance(layer, layers.BatchNormalization) or len(layer._inbound_nodes) != 1:
+    if type(layer) is not layers.BatchNormalization or len(layer._inbound_nodes) != 1:
         return None
     tensors = layer._inbound_nodes[0].input_tensors
     before = tensors[0]._keras_history.operation

@@ -110,6 +110,13 @@ class _Standardized(layers.Conv2D):
         return 2 * super().call(inputs) + 1
 
 
+class _Shifted(layers.BatchNormalization):
+    """A batch norm of its own."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        return super().call(inputs, training=training, mask=mask) + 1
+
+
 def _behind_a_mask(x: keras.KerasTensor) -> keras.KerasTensor:
     rows = layers.Masking()(layers.Reshape((SIDE * SIDE, 3))(x))
     return layers.Reshape((SIDE, SIDE, 4))(layers.BatchNormalization()(layers.Dense(4)(rows)))
@@ -129,6 +136,7 @@ def _adapted(x: keras.KerasTensor) -> keras.KerasTensor:
         lambda x: layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(x)),
         lambda x: layers.BatchNormalization(axis=1)(layers.Conv2D(4, 3)(x)),
         lambda x: layers.BatchNormalization()(_Standardized(4, 3)(x)),
+        lambda x: _Shifted()(layers.Conv2D(4, 3)(x)),
         _read_twice,
         _norm_called_twice,
         _kernel_called_twice,
@@ -140,7 +148,8 @@ def _adapted(x: keras.KerasTensor) -> keras.KerasTensor:
         "no kernel",
         "activation",
         "another axis",
-        "subclass",
+        "own kernel",
+        "own norm",
         "read twice",
         "norm called twice",
         "kernel called twice",
