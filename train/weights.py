@@ -90,7 +90,7 @@ def _take_shipped(
         raise DataError(f"expected pictures to take the statistics of {path} from; got none; train by fit --weights")
     shipped = load_shipped(path, pictures)
     arrays, theirs = arrays_of(shipped.model), shipped.file.labels
-    same = model.name == shipped.model.name and theirs == tuple(labels or theirs)
+    same = arrays_of(model).keys() == arrays.keys() and theirs == tuple(labels or theirs)
     if not same or model.get_layer(LOGITS).units != len(theirs):
         arrays = {key: value for key, value in arrays.items() if key.partition("/")[0] != LOGITS}
     lines = [_told(model, Path(path).name, _take_arrays(model, arrays, path))]

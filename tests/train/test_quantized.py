@@ -101,6 +101,8 @@ def test_first_part_takes_its_layers_and_the_whole_network_its_logits_too(faces:
         model = build("efficientnet-lite0", height=32, width=32, classes=classes)
         [line] = load_weights_file(model, default_model_path(), pictures)
         assert line == f"weights of default.tflite: {taken} layers"
+    fine = build("efficientnet-lite0-fine", height=32, width=32, classes=7)  # all of the same layers
+    assert load_weights_file(fine, default_model_path(), pictures) == ["weights of default.tflite: 99 layers"]
     with pytest.raises(DataError, match="expected pictures to take the statistics of"):
         load_weights_file(first, default_model_path())
 
