@@ -64,8 +64,8 @@ def efficientnet_lite0_os16(x: keras.KerasTensor, stochastic_depth: float = 0.0)
 def efficientnet_lite0_fine(x: keras.KerasTensor, stochastic_depth: float = 0.0) -> keras.KerasTensor:
     """Return the feature map ``(n, h/16, w/16, 1280)`` of Lite0 without its last stride.
 
-    Its layers bear Lite0's names, have their sizes and take Lite0's weights. A face of 64 pixels leaves the last two
-    stages 4×4 places to look at where Lite0's have 2×2, and 3×3 at 80 pixels, with less to compute before them.
+    Its layers bear the names of Lite0's, have their sizes and take their weights. Of a face of 64 pixels the last two
+    stages see 4×4 places; Lite0's see 2×2, and of one of 80 pixels 3×3.
     """
     return _conv(_stages(x, FINE_STAGES, stochastic_depth), HEAD_FILTERS, 1, 1, "head")
 
