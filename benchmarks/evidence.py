@@ -28,6 +28,8 @@ from benchmarks.measures import (
     Score,
     Stage,
 )
+from edge import statistics
+from edge.benchmark import PREDICTION_DIGITS
 from edge.errors import DataError
 from edge.records import read_record
 
@@ -55,6 +57,8 @@ ELSEWHERE: Mapping[str, str] = {
     "footprint": "python -m benchmarks runtime",
     "faces": "python -m benchmarks runtime",
     "fuzz": "python -m benchmarks runtime",
+    "detectors": "python -m benchmarks runtime",
+    "alignment": "python -m benchmarks runtime",
     "peers": "python -m benchmarks costs",
     "instructions": "python -m benchmarks costs",
     "tradeoff": "python -m benchmarks pareto",
@@ -188,6 +192,13 @@ def _ratio(record: Fields, other: Fields, source: Fields) -> Ratio:
     p10, p90 = ratio.number("p10"), ratio.number("p90")
     if not 0 < p10 <= median <= p90:
         raise ratio.fail("p10", f"0 < p10 <= the median {median:g} <= p90")
+    pairs, rounds = record.whole("pairs" if source is record else "runs"), source.positive("ratios")
+    if rounds and len(rounds) != pairs:
+        raise source.fail("ratios", f"one a round, {pairs}")
+    for name, share in (("p10", 10), ("median", 50), ("p90", 90)) if rounds else ():
+        own = float(np.percentile(rounds, share))
+        if abs(own - ratio.number(name)) > ROUNDING * own:
+            raise ratio.fail(name, f"{own:g} as in `ratios`")
     return Ratio(
         path=record.path,
         created=record.text("created"),
@@ -196,7 +207,7 @@ def _ratio(record: Fields, other: Fields, source: Fields) -> Ratio:
         setting=setting_of(record),
         threads=own_threads,
         against_threads=own_threads if source is record else source.whole("threads"),
-        pairs=record.whole("pairs" if source is record else "runs"),
+        pairs=pairs,
         median=median,
         p10=p10,
         p90=p90,
@@ -223,6 +234,9 @@ def _accuracy(record: Fields) -> Accuracy:
     labels = record.texts("labels") if "labels" in record.values else ()
     tta = record.text("tta") if "tta" in record.values else "none"
     seen = data.text("seen") if "seen" in data.values else "none"
+    truth = _truth(record, samples)
+    if truth and labels:
+        _check_scores(record, truth, predictions, len(labels))
     calibration = record.maybe_block("calibration")
     return Accuracy(
         path=record.path,
@@ -238,7 +252,7 @@ def _accuracy(record: Fields) -> Accuracy:
         correct=tuple(character == "1" for character in correct),
         predictions=predictions,
         labels=labels,
-        truth=_truth(record, samples),
+        truth=truth,
         per_class=_per_class(record.block("per_class")),
         ece=calibration.number("ece", high=1.0) if calibration else None,
         ece_interval=calibration.maybe_interval("ece_ci95") if calibration else None,
@@ -254,6 +268,21 @@ def _truth(record: Fields, samples: int) -> str:
     if truth and len(truth) != samples:
         raise record.fail("truth", f"{samples} characters, one a sample")
     return truth
+
+
+def _check_scores(record: Fields, truth: str, predictions: str, classes: int) -> None:
+    """Raise DataError where what is said of the answers is not what they say."""
+    known = PREDICTION_DIGITS[:classes]
+    for name, text in (("truth", truth), ("predictions", predictions)):
+        if set(text) - set(known):
+            raise record.fail(name, f"characters of {known}, one for each of the {classes} labels")
+    if record.text("correct") != "".join("01"[true == said] for true, said in zip(truth, predictions, strict=True)):
+        raise record.fail("correct", "1 where `predictions` is as `truth`, else 0")
+    true, said = (np.array([known.index(character) for character in text]) for text in (truth, predictions))
+    confusion = statistics.confusion_matrix(true, said, classes)
+    for name, own in (("macro_f1", statistics.macro_f1(confusion)), ("weighted_f1", statistics.weighted_f1(confusion))):
+        if abs(record.number(name) - own) > 1e-6:
+            raise record.fail(name, f"{own:g} as `truth` and `predictions` say")
 
 
 def _per_class(block: Fields) -> dict[str, Score]:

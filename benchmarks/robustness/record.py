@@ -23,6 +23,7 @@ from edge.system.machine import Machine
 KIND = "robustness"
 _OF_ONE_MODEL = ("model", "xnnpack")
 _REMEDY = "write it with `python -m benchmarks robustness --record`"
+_CLOSE = 1e-9  # how near two shares are that are the same but for the order of sums
 _LONG = ("per_class", "calibration", "confidence")  # of a condition's figures
 
 
@@ -165,6 +166,36 @@ def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
             return
         for name, result in model["results"].items():
             yield from _misfits(record, f"models[{place}].results.{name}", name, place, result)
+        first = record["models"][0]["results"]
+        clean = model["results"][CLEAN.name]["accuracy"]
+        for name, result in model["results"].items():
+            where = f"models[{place}].results.{name}"
+            for key, other in (("lost", clean), ("drop", first[name]["accuracy"])):
+                if key in result:
+                    yield from _of_points(f"{where}.{key}", result[key], 100 * (other - result["accuracy"]))
+        mean = _mean(record, model["results"])
+        if abs(model["mean_over_kinds"]["accuracy"] - mean) > _CLOSE:
+            yield f"models[{place}].mean_over_kinds.accuracy: expected {mean}, the mean over the kinds' means"
+        if place and "drop" in model["mean_over_kinds"]:
+            gap = 100 * (_mean(record, first) - mean)
+            yield from _of_points(f"models[{place}].mean_over_kinds.drop", model["mean_over_kinds"]["drop"], gap)
+
+
+def _of_points(where: str, change: Mapping[str, Any], points: float) -> Iterator[str]:
+    low, high = change["ci95"]
+    if abs(change["points"] - points) > 100 * _CLOSE:
+        yield f"{where}.points: expected {points}, the difference of the accuracies; got {change['points']}"
+    elif not low <= change["points"] <= high:
+        yield f"{where}.ci95: expected an interval around {change['points']}; got {low} to {high}"
+
+
+def _mean(record: Mapping[str, Any], results: Mapping[str, Any]) -> float:
+    """Return the accuracy over all distortions, each kind counting alike."""
+    kinds: dict[str, list[float]] = {}
+    for each in record["conditions"]:
+        if each["name"] != CLEAN.name:
+            kinds.setdefault(each["kind"], []).append(results[each["name"]]["accuracy"])
+    return sum(sum(found) / len(found) for found in kinds.values()) / len(kinds) if kinds else 0.0
 
 
 def _misfits(record: Mapping[str, Any], where: str, name: str, place: int, result: Mapping[str, Any]) -> Iterator[str]:
@@ -173,7 +204,7 @@ def _misfits(record: Mapping[str, Any], where: str, name: str, place: int, resul
         yield f"{where}.predictions: expected {len(truth)} answers; got {len(said)}"
         return
     share = sum(a == b for a, b in zip(truth, said, strict=True)) / len(truth)
-    if abs(share - result["accuracy"]) > 1e-9:
+    if abs(share - result["accuracy"]) > _CLOSE:
         yield f"{where}.accuracy: expected {share}, the share of right predictions; got {result['accuracy']}"
     if ("drop" in result) != (place > 0):
         yield f"{where}.drop: expected of every model but the first, and only there; got another"

@@ -48,7 +48,7 @@ def ratio(median: float) -> dict[str, Any]:
     """Return a ratio with an interval of 2 % about its median."""
     return {
         "ratio": {"median": median, "p10": 0.9 * median, "p90": 1.1 * median, "ci95": [0.98 * median, 1.02 * median]},
-        "ratios": [median] * 21,
+        "ratios": [0.9 * median] * 3 + [median] * 15 + [1.1 * median] * 3,
     }
 
 
@@ -80,6 +80,8 @@ def accuracy(recipe: str, machine: dict[str, Any], wrong: tuple[int, ...], name:
         "truth": truth,
         "predictions": predictions,
         "per_class": per_class,
+        "macro_f1": sum(score["f1"] for score in per_class.values()) / 2,
+        "weighted_f1": sum(score["f1"] * score["support"] for score in per_class.values()) / 20,
         "confusion": [
             [sum(pair == (str(row), str(column)) for pair in zip(truth, predictions, strict=True)) for column in (0, 1)]
             for row in (0, 1)

@@ -93,7 +93,7 @@ def paired_latency(recipe: str, against: str, p50: float, against_p50: float, **
         "against": model(against) | {"latency_ms": times(against_p50)},
         "pairs": 100,
         "ratio": {"median": ratio, "p10": 0.9 * ratio, "p90": 1.1 * ratio, "ci95": [0.98 * ratio, 1.02 * ratio]},
-        "ratios": [ratio] * 100,
+        "ratios": [0.9 * ratio] * 15 + [ratio] * 70 + [1.1 * ratio] * 15,
     }
     return record | changes
 

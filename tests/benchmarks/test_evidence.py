@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.evidence import read_evidence, record_files
+from benchmarks.evidence import ELSEWHERE, read_evidence, record_files
+from benchmarks.runtime.record import FIELDS
 from edge.errors import DataError
 from tests.benchmarks import boards, handmade
 from tests.benchmarks.conftest import Write
@@ -131,6 +132,9 @@ def test_a_wrong_field_of_an_accuracy_record_is_named(
         (_edit(against=handmade.model("float32")), r"against.latency_ms: expected an object; got no such field"),
         (_edit(pairs="many"), r"pairs: expected a whole number"),
         (_edit(ratio={"median": 3.0, "p10": 0, "p90": 4, "ci95": [2.9, 3.2]}), r"ratio.p10: expected 0 < p10 <= the m"),
+        (_edit(ratio={"median": 9.0, "p10": 8, "p90": 10, "ci95": [8.5, 9.5]}), r"ratio.p10: expected 2.7 as in `rat"),
+        (_edit(ratio={"median": 3.1, "p10": 2.7, "p90": 3.3, "ci95": [3, 3.2]}), r"ratio.median: expected 3 as in `ra"),
+        (_edit(ratios=[3.0] * 5), r"ratios: expected one a round, 100; got \[3.0"),
         (_edit(samples_ms=[1.9] * 200), r"samples_ms: expected samples whose median is the p50 2"),
         (_edit(samples_ms=[2.0, 0]), r"samples_ms: expected a list of numbers above 0"),
         (_edit(stability={"verdict": "good", "reasons": []}), r"stability.verdict: expected one of fine, noisy, thr"),
@@ -167,6 +171,29 @@ def test_one_of_several_models_without_its_threads_is_named(write: Write) -> Non
     del record["others"][1]["own_threads"]
     with pytest.raises(DataError, match=r"0-latency\.json: others\.1\.own_threads: expected a whole number"):
         read_evidence([write(record)])
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_edit(macro_f1=0.9), r"macro_f1: expected 0\.91342 as `truth` and `predictions` say; got 0\.9"),
+        (_edit(weighted_f1=0.9), r"weighted_f1: expected 0\.947186 as `truth` and `predictions` say; got 0\.9"),
+        (_edit(correct="1" * 19 + "0"), r"correct: expected 1 where `predictions` is as `truth`, else 0"),
+        (_edit(predictions="2" * 20), r"predictions: expected characters of 01, one for each of the 2 labels"),
+    ],
+)
+def test_figures_that_the_answers_do_not_say_are_named(
+    write: Write, edit: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    record = boards.accuracy("float32", boards.PI, (0,))
+    read_evidence([write(record)])
+    edit(record)
+    with pytest.raises(DataError, match=rf"-accuracy\.json: {message}"):
+        read_evidence([write(record)])
+
+
+def test_every_record_of_the_runtime_page_is_read_or_left_to_a_command() -> None:
+    assert set(FIELDS) - set(ELSEWHERE) == {"pipeline"}
 
 
 def test_older_records_say_nothing_of_the_machine(float_and_int8: Path) -> None:

@@ -14,9 +14,9 @@ from benchmarks.sections.parts import Section
 from benchmarks.sections.reliability import intervals
 from benchmarks.sections.stages import parts_ms
 from benchmarks.table import HEADINGS, MISSING, signed
+from edge.accuracy import figures
 from edge.agreement import Reference, comparison
 from edge.benchmark import encode_classes
-from edge.statistics import confusion_matrix, per_class
 from tests.benchmarks import boards, handmade
 from tests.benchmarks.conftest import Write, report_of
 
@@ -170,7 +170,7 @@ def test_the_interval_of_a_class_is_the_one_that_a_record_with_a_reference_has(w
     records = [
         handmade.accuracy(recipe, encode_classes((answers == truth).astype(int)), labels=boards.LABELS)
         | {"truth": encode_classes(truth), "predictions": encode_classes(answers)}
-        | {"per_class": per_class(confusion_matrix(truth, answers, 2), boards.LABELS)}
+        | {key: figures(truth, answers, boards.LABELS)[key] for key in ("macro_f1", "weighted_f1", "per_class")}
         for recipe, answers in (("float32", before), ("qat-int8", after))
     ]
     said = comparison(Reference({}, before), after, truth, boards.LABELS)["per_class"]
