@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arm.record import KIND as INSTRUCTIONS
-from benchmarks.arm.record import read_instructions
+from benchmarks.arm.record import Counted, Instructions, read_instructions
 from benchmarks.comparison.interval import median_of, ratio_of_medians
 from benchmarks.comparison.verdict import Finding
 from benchmarks.evidence import read_evidence
@@ -115,7 +115,7 @@ def turns(path: Path, limits: Thresholds) -> Comparison:
     found = Timing(other["latency_ms"]["p50"], record["latency_ms"]["p50"], median_of(slower))
     method = f"median of {len(slower)} interleaved pairs' ratios"
     size = _plain("size of the file, bytes", other["size_bytes"], model["size_bytes"], limits.size)
-    return Comparison(_title(other), _title(model), (_slower(found, limits, method), size), ())
+    return Comparison(_title(other), _title(model), (_slower(found, limits, method), size), tuple(_unrest("", record)))
 
 
 def _latency(
@@ -156,23 +156,39 @@ def _accuracy(old: Path, new: Path, limits: Thresholds) -> list[Finding]:
 
 def _instructions(old: Path, new: Path, limits: Thresholds) -> Comparison:
     records = [read_instructions(path) for path in (old, new)]
-    before, after = ({(c.board, c.name, c.recipe): c for c in record.counted} for record in records)
+    before, after = (_by_file(path, record) for path, record in zip((old, new), records, strict=True))
     both = [key for key in before if key in after]
     if not both:
         raise NotComparableError(f"expected a model and board that are in both records; got none in {old} and {new}")
-    findings = []
+    findings, sized = [], set()
     for key in both:
         name = f"{_named(key[1], key[2])} on {key[0]}"
         counts = before[key].instructions_million, after[key].instructions_million
         findings.append(_plain(f"{name}: million instructions", *counts, limits.instructions))
-        if key[0] == both[0][0]:  # a file has one size, on whatever board
+        if key[1:] not in sized:  # a file has one size, on whatever board
+            sized.add(key[1:])
             sizes = before[key].size_bytes, after[key].size_bytes
             findings.append(_plain(f"{_named(key[1], key[2])}: size of the file, bytes", *sizes, limits.size))
     left = [f"{_named(key[1], key[2])} on {key[0]}" for key in before.keys() ^ after.keys()]
     notes = [f"in one record only: {', '.join(sorted(left))}"] if left else []
     changed = [name for name in ("suite", "qemu", "runtime") if records[0].fields[name] != records[1].fields[name]]
     notes += [f"other {name}: {records[0].fields[name]} and {records[1].fields[name]}" for name in changed]
+    if any(record.others for record in records):
+        notes.append("counts with further runtimes are not compared")
     return Comparison(old.name, new.name, tuple(findings), tuple(notes))
+
+
+def _by_file(path: Path, record: Instructions) -> dict[tuple[str, str, str | None], Counted]:
+    """Return what was counted by board, name and recipe, which must tell the files of a record apart."""
+    found = {(each.board, each.name, each.recipe): each for each in record.counted}
+    if len(found) < len(record.counted):
+        names = [_named(each.name, each.recipe) for each in record.counted if each.board == record.counted[0].board]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotComparableError(
+            f"{path}: expected files that name and recipe tell apart; got several of {twice}; count each in a record "
+            "of its own"
+        )
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -204,11 +220,16 @@ def _notes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     pairs += [(key, old["machine"].get(key), new["machine"].get(key)) for key in (*_SAME_MACHINE, *_WORTH_A_NOTE)]
     notes = [f"other {name}: {_short(before)} and {_short(after)}" for name, before, after in pairs if before != after]
     for which, record in (("old", old), ("new", new)):
-        verdict = record.get("stability", {}).get("verdict", FINE)
-        notes += [f"the {which} record calls its own measurement {verdict}"] if verdict != FINE else []
+        notes += _unrest(f"{which} ", record)
     if old["model"]["sha256"] == new["model"]["sha256"]:
         notes.append("both records are of the same file: what changed is the machine or the software")
     return tuple(notes)
+
+
+def _unrest(which: str, record: Mapping[str, Any]) -> list[str]:
+    """Return a note where a record says that its run was noisy or throttled."""
+    verdict = record.get("stability", {}).get("verdict", FINE)
+    return [f"the {which}record calls its own measurement {verdict}"] if verdict != FINE else []
 
 
 def _slower(found: Timing, limits: Thresholds, method: str) -> Finding:

@@ -301,6 +301,13 @@ def test_a_record_that_was_disturbed_is_noted(tmp_path: Path) -> None:
     assert len(compared(tmp_path, judged("fine"), judged("fine")).notes) == len(notes) - 1
 
 
+def test_pairs_of_one_record_that_were_disturbed_are_noted(tmp_path: Path) -> None:
+    pair = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
+    for verdict, notes in (("noisy", ("the record calls its own measurement noisy",)), ("fine", ())):
+        (path,) = files(tmp_path, pair | {"stability": {"verdict": verdict, "reasons": []}})
+        assert turns(path, Thresholds()).notes == notes
+
+
 def test_instructions_are_compared_model_by_model_and_board_by_board(tmp_path: Path) -> None:
     model = tmp_path / "peer.tflite"
     model.write_bytes(b"0123TFL3")
@@ -313,6 +320,19 @@ def test_instructions_are_compared_model_by_model_and_board_by_board(tmp_path: P
     assert found["peer on pi5: million instructions"].loss == pytest.approx(2)
     assert found["peer on pi5: million instructions"].verdict == REGRESSION
     assert [what for what in found if "size" in what] == ["peer: size of the file, bytes"]
+
+
+def test_files_of_one_name_in_a_record_of_instructions_are_refused(tmp_path: Path) -> None:
+    one, two = tmp_path / "peer.tflite", tmp_path / "other" / "peer.tflite"
+    two.parent.mkdir()
+    for model in (one, two):
+        model.write_bytes(b"0123TFL3")
+    paths = [tmp_path / "old.json", tmp_path / "new.json"]
+    for path, of_one in zip(paths, (10_000_000, 15_000_000), strict=True):
+        counts = {"pi5": [_count(one, of_one), _count(two, 10_000_000)]}
+        write_instructions(path, counted(counts, suite="bookworm", qemu="7.2.22", command=["by hand"]))
+    with pytest.raises(NotComparableError, match=r"old\.json: expected files that name and recipe .* several of peer;"):
+        compare(*paths, Thresholds())
 
 
 def _count(model: Path, instructions: int) -> Count:
