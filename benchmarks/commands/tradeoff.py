@@ -134,7 +134,7 @@ def _list(study: Any, chosen: Sequence[Step], out: Path) -> None:
         click.echo(f"{cell.network.name}  {cell.size} px  {cell.recipe}  {counted(cell.threads, 'thread')}")
     ledger = Ledger(out)
     left = [step for step in chosen if not ledger.is_done(step)]
-    click.echo(f"{len(found)} cells; {len(left)} of {len(chosen)} steps are left")
+    click.echo(f"{counted(len(found), 'cell')}; {len(left)} of {len(chosen)} steps are left")
     for step in left:
         click.echo(f"$ {shlex.join([*step.words, *(['--recipe', step.recipe] if step.recipe else [])])}")
 

@@ -11,6 +11,7 @@ import click
 
 from benchmarks.tradeoff.study import Flags, Network, Study
 from edge.errors import DataError
+from edge.modelfile import SHIPPED, shipped_model_path
 from edge.wording import counted
 
 STAGES = ("train", "convert", "accuracy", "latency")
@@ -180,7 +181,11 @@ def _files(network: Network) -> Iterator[Path]:
     for flag in _FILES_OF_FIT:
         value = network.flags.get(flag, [])
         named = value if isinstance(value, list) else [value]
-        yield from (Path(str(name)) for name in named if name not in ("none", "imagenet"))
+        for name in named:
+            if name in SHIPPED:  # its content decides, whatever it is called
+                yield shipped_model_path(str(name))
+            elif name not in ("none", "imagenet"):
+                yield Path(str(name))
 
 
 def _data(data: Path | None) -> list[str]:

@@ -11,6 +11,7 @@ from benchmarks.commands.tradeoff import tradeoff
 from benchmarks.tradeoff.steps import cells, steps
 from benchmarks.tradeoff.study import Study, read_study
 from edge.errors import DataError
+from edge.modelfile import shipped_model_path
 
 TEXT = """
 name = "two"
@@ -90,6 +91,13 @@ def test_a_training_reads_its_data_its_network_and_the_files_of_its_flags(tmp_pa
     lite0, *_, mine = [step for step in steps(read_study(written(tmp_path, text)), Path("faces"), Path("out"))][:4]
     assert lite0.reads == (Path("faces"),)
     assert mine.reads == (Path("faces"), Path("mine.keras"), Path("w.npz"), Path("runs/a"))
+
+
+def test_a_shipped_model_that_a_training_reads_is_its_file(tmp_path: Path) -> None:
+    text = TEXT.replace('weights = "none"', 'weights = "default"\nteacher = ["small", "runs/a"]')
+    first = steps(read_study(written(tmp_path, text)), Path("faces"), Path("out"))[0]
+    assert "default" in first.words and "small" in first.words
+    assert first.reads == (Path("faces"), shipped_model_path("default"), shipped_model_path("small"), Path("runs/a"))
 
 
 def test_a_list_repeats_its_flag_and_true_stands_alone(tmp_path: Path) -> None:
