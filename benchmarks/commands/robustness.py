@@ -58,11 +58,11 @@ def robustness(
 
 
 @click.command(cls=OneLineCommand, short_help="Tell what distorted faces cost; a page from records.")
-@click.argument("records", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--page", type=_FILE, help="Markdown file whose block to rewrite; pictures go beside it.")
 @click.option("--check", is_flag=True, help="With --page: change nothing, fail if block or pictures are out of date.")
 def distorted(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
-    """Print the tables of robustness RECORDS (JSON files or folders of them) as Markdown; without any, that."""
+    """Print the tables of robustness RECORDS (JSON files or folders of them) as Markdown."""
     if check and page is None:
         raise click.UsageError("--check needs --page FILE")
     from benchmarks.evidence import record_files

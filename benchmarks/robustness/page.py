@@ -15,7 +15,6 @@ from benchmarks.table import MISSING, share_text, signed
 from edge.errors import DataError
 
 BEGIN, END = "<!-- robustness:begin -->", "<!-- robustness:end -->"
-NO_RECORD = "No record yet: no shipped model was measured on distorted faces.\n"
 MEAN = "mean over the kinds"
 _PLOT_NOTE = "Accuracy under each condition. Bars: 95 % intervals; dashed: the faces as they are."
 _NOTE = (
@@ -41,9 +40,9 @@ def markdown(found: Sequence[tuple[Mapping[str, Any], str | None]]) -> str:
     """Return the page's block.
 
     Args:
-        found: each record with the name of its picture beside the page; None: it has none. Nothing: it says so.
+        found: each record with the name of its picture beside the page; None: it has none.
     """
-    return "\n".join(_section(record, plot) for record, plot in found) if found else NO_RECORD
+    return "\n".join(_section(record, plot) for record, plot in found)
 
 
 def shown_names(record: Mapping[str, Any]) -> list[str]:

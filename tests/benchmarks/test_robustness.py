@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from benchmarks.__main__ import main
 from benchmarks.evidence import read_evidence
 from benchmarks.robustness.distortions import CLEAN, CONDITIONS
-from benchmarks.robustness.page import BEGIN, END, NO_RECORD, markdown, picture_name, shown_names
+from benchmarks.robustness.page import BEGIN, END, markdown, picture_name, shown_names
 from benchmarks.robustness.plot import Robustness
 from benchmarks.robustness.record import brief, measure, read, schema, write
 from benchmarks.robustness.scoring import certain, loss, mean_over_kinds, results
@@ -238,6 +238,11 @@ BROKEN: list[tuple[Callable[[Record], Any], str]] = [
     (lambda record: record["conditions"].pop(0), "conditions: expected none among names that differ"),
     (lambda record: under(record, "jpeg-65").pop("lost"), r"jpeg-65\.lost: expected under every distortion"),
     (lambda record: under(record, "none", 1).pop("drop"), r"none\.drop: expected of every model but the first"),
+    (lambda record: under(record, "none", 1)["drop"].update(points=-9), r"none\.drop\.points: expected .*; got -9"),
+    (lambda record: under(record, "jpeg-65")["lost"].update(points=50), r"jpeg-65\.lost\.points: expected .*; got 50"),
+    (lambda record: under(record, "jpeg-65")["lost"].update(ci95=[98, 99]), r"jpeg-65\.lost\.ci95: expected an interv"),
+    (lambda record: record["models"][0]["mean_over_kinds"].update(accuracy=0.99), "expected .*mean over the kinds"),
+    (lambda record: record["models"][1]["mean_over_kinds"]["drop"].update(points=9), r"kinds\.drop\.points: expected"),
     (lambda record: under(record, "none")["per_class"].pop("sad"), "per_class: expected the labels; got angry"),
 ]
 
@@ -342,15 +347,14 @@ def test_the_page_holds_the_figures_and_is_checked(measured: tuple[Result, Recor
     )  # fmt: skip
 
 
-def test_without_a_record_the_page_says_so(tmp_path: Path) -> None:
+def test_without_records_the_page_stays_as_it_is(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
-    assert run("distorted", "--page", page, "--check").exit_code == 1
-    assert run("distorted", "--page", page).exit_code == 0
-    assert page.read_text(encoding="utf-8") == f"{BEGIN}\n{NO_RECORD}{END}\n"
-    assert run("distorted", "--page", page, "--check").exit_code == 0
+    page.write_text(f"{BEGIN}\nfigures\n{END}\n", encoding="utf-8")
+    for words in (["--page", page], ["--check"]):
+        result = run("distorted", *words)
+        assert result.exit_code == 2 and "Missing argument 'RECORDS...'" in result.stderr
+    assert page.read_text(encoding="utf-8") == f"{BEGIN}\nfigures\n{END}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
-    assert run("distorted", "--check").exit_code == 2
 
 
 def test_models_are_told_apart_and_no_name_ends_a_cell_or_leaves_the_folder(record: Record) -> None:
@@ -410,4 +414,4 @@ def test_a_page_without_a_place_for_the_figures_is_refused_before_anything_is_me
 def test_the_report_leaves_such_records_to_this_command(measured: tuple[Result, Record, str], folder: Path) -> None:
     (other,) = read_evidence([folder / "r.json"]).others
     assert (other.kind, other.command) == ("robustness", "python -m benchmarks distorted")
-    assert markdown([]) == NO_RECORD and measured[2].count("### colours\n") == 1
+    assert measured[2].count("### colours\n") == 1
