@@ -21,7 +21,7 @@ from benchmarks.markdown import markdown_table
 from benchmarks.peers.record import measured as measured_files
 from benchmarks.peers.record import read_peers
 from benchmarks.peers.table import markdown as peers_markdown
-from benchmarks.table import MISSING, signed, size_text
+from benchmarks.table import MISSING, mark, signed, size_text
 from benchmarks.targets import Target, kind_of, targets_table
 from edge.errors import DataError
 
@@ -139,12 +139,13 @@ def ratio(costs: Costs, backbone: str, model: str, against: str) -> float | None
 def pair(costs: Costs, backbone: str) -> float | None:
     """Return how many times faster qat-int8 is than its own float32, from interleaved pairs of these two alone.
 
-    In turns with many files, float32 finds its weights in no cache, and comes out slower than it would run.
+    Noisy pairs do not count. In turns with many files, float32 finds its weights in no cache, and comes out slower than
+    it would run.
     """
     found = costs.conversions.get(backbone, {})
     wanted = [found[recipe]["sha256"] for recipe in (QAT, FLOAT)] if {QAT, FLOAT} <= set(found) else None
-    medians = [entry.median for entry in costs.pairs if [entry.model.sha256, entry.against.sha256] == wanted]
-    return medians[0] if medians else None
+    calm = [entry for entry in costs.pairs if not mark(entry.stability)]
+    return next((entry.median for entry in calm if [entry.model.sha256, entry.against.sha256] == wanted), None)
 
 
 def instructions(costs: Costs, backbone: str, recipe: str, board: str) -> float | None:
@@ -271,7 +272,7 @@ def _pair_cells(entry: Ratio) -> tuple[str, ...]:
     return (
         f"{entry.model.name} {entry.model.recipe}",
         f"{entry.against.name} {entry.against.recipe}",
-        f"{entry.median:.2f}× ({entry.low:.2f} to {entry.high:.2f})",
+        f"{entry.median:.2f}× ({entry.low:.2f} to {entry.high:.2f}){mark(entry.stability)}",
         str(entry.pairs),
         str(entry.threads),
         entry.setting.runtime,

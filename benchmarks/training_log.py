@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.evidence import record_files
 from benchmarks.markdown import markdown_table
+from benchmarks.runtime.record import one_line
 from benchmarks.table import MISSING, share_text
 from edge.errors import DataError
 from train.recipes import RECIPES, Recipe, recipe
@@ -63,7 +64,11 @@ def read_runs(paths: Iterable[Path]) -> tuple[Run, ...]:
     Raises:
         DataError: a file is no finished run's record, or two are of one name.
     """
-    runs = [_run(path) for path in record_files(paths)]
+    runs = []
+    for path in record_files(paths):
+        with one_line(path, _REMEDY):
+            runs.append(_run(path))
+            _cells(runs[-1])
     names = [run.name for run in runs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

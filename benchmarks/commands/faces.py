@@ -62,7 +62,10 @@ def faces(
     with tempfile.TemporaryDirectory(prefix="fer-edge-pictures-") as folder:
         place = Path(folder)
         read = {**(astronaut(place) if photograph else {}), **drawn_pictures(place)}
-        read |= {path.name: path for path in pictures}
+        for path in pictures:
+            if path.name in read:
+                raise DataError(f"{path}: expected pictures of different names; got a second {path.name}; rename one")
+            read[path.name] = path
         environments: dict[str, Path] = {}
         for name in wanted:
             asked = TOOLS[name].requirements

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evidence import record_files
-from benchmarks.machines import machine_text
+from benchmarks.machines import Stability, machine_text
 from benchmarks.markdown import markdown_table
 from benchmarks.runtime.alignment_tables import sections
 from benchmarks.runtime.footprint import BASE
-from benchmarks.runtime.record import FIELDS, read
+from benchmarks.runtime.record import FIELDS, one_line, read
 from benchmarks.runtime.tools import OURS, YUNET
-from benchmarks.table import MISSING
+from benchmarks.table import MISSING, mark
 from benchmarks.targets import Target, targets_table
 from edge.errors import DataError
 
@@ -35,13 +35,15 @@ def read_runtime(paths: Iterable[Path]) -> Runtime:
     """Return what the records in files and folders say, by kind.
 
     Raises:
-        DataError: a file is of another kind or damaged, or says the same as another.
+        DataError: a file is of another kind or damaged, lacks what the page shows, or says the same as another.
     """
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FIELDS}
     known: set[tuple[Any, ...]] = set()
     for path in record_files(paths):
         record = read(path)
-        what = _identity(record)
+        with one_line(path):
+            what = _identity(record)
+            markdown({**dict.fromkeys(FIELDS, ()), record["kind"]: [record]})  # so that what it lacks is told by name
         if what in known:
             raise DataError(
                 f"{path}: expected one record of {' '.join(map(str, what))}; got a second; keep the one that counts"
@@ -83,6 +85,12 @@ def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
     return kind, record["machine"].get("model"), *what
 
 
+def _stability(record: Mapping[str, Any]) -> Stability | None:
+    """Return what a checked record says of its own run; None where it says nothing."""
+    block = record.get("stability")
+    return None if block is None else Stability(block["verdict"], tuple(block["reasons"]))
+
+
 def _worst(values: Iterable[float]) -> float | None:
     return max(values, default=None)
 
@@ -108,17 +116,21 @@ def with_capture(found: Runtime) -> float | None:
 
 
 def _at_size(pipelines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the records whose frames have the size that the target names."""
-    return [each for each in pipelines if (each["frame"]["width"], each["frame"]["height"]) == FRAME]
+    """Return the records whose frames have the size that the target names and that were taken in peace."""
+    return [
+        each
+        for each in pipelines
+        if (each["frame"]["width"], each["frame"]["height"]) == FRAME and not mark(_stability(each))
+    ]
 
 
 def start_s(found: Runtime, command: str) -> float | None:
-    """Return the largest median of seconds from start to end of a command as a whole process."""
+    """Return the largest median of seconds, taken in peace, from start to end of a command as a whole process."""
     return _worst(
         entry["seconds"]["median"]
         for record in found["startup"]
         for entry in record["commands"]
-        if entry["name"] == command
+        if entry["name"] == command and not mark(_stability(record))
     )
 
 
@@ -179,7 +191,7 @@ TARGETS: tuple[Target[Runtime], ...] = (
     Target("frames that wait for a reader", 1, False, "", waiting),
     Target("`fer-edge image`, start to answer", 1.5, False, " s", lambda found: start_s(found, IMAGE)),
     Target("`fer-edge --help`", 0.3, False, " s", lambda found: start_s(found, HELP)),
-    Target("the wheel with its model", 6, False, " MB",
+    Target("the wheel with its models", 6, False, " MB",
            lambda found: _worst(each["wheel_bytes"] / _MB for each in found["footprint"])),
     Target("packages asked for beyond numpy, OpenCV, LiteRT and click", 0, False, "", beyond),
     Target("speed per face, base install (Haar), against fer", 1, True, "×", lambda found: speed(found, OURS, "fer")),
@@ -203,7 +215,8 @@ _PIPELINE_NOTE = (
     "file. Live: a capture thread decodes at a camera's pace while the newest frame is read; a frame's time begins "
     "when it is there and the reader free, handover is what passes until the reader has it, and decoding, in "
     "parentheses, is no part of it. It takes its time of another core all the same: the capture thread's CPU time, in "
-    "milliseconds of each frame that it decoded, and the overhead of all frames together with that time counted in."
+    "milliseconds of each frame that it decoded, and the overhead of all frames together with that time counted in. A "
+    "(noisy) measurement answers no target."
 )
 _STARTUP = ("Command", "Median s", "p90 s", "Processes", "Machine")
 _STARTUP_NOTE = "Whole processes from start to exit, with the files in the system's cache."
@@ -244,7 +257,7 @@ def _pipeline_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
     for record in found["pipeline"]:
         stages = record["stages_ms"]
         low, high = record["overhead"]["ci95"]
-        live = record.get("live")
+        live, doubt = record.get("live"), mark(_stability(record))
         spent = [f"{stages[name]['p50']:.2f}" if name in stages else MISSING for name in _STAGES]
         if live is not None:
             spent[0] = f"({live['decode_ms']['p50']:.2f})"
@@ -253,8 +266,8 @@ def _pipeline_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
             "in turn" if live is None else f"live, {live['fps']:g} a second, {live['dropped']:,} dropped",
             f"{record['detector']}, {record['detect_every']}",
             *spent,
-            f"{record['end_to_end_ms']['p50']:.2f}",
-            f"{100 * record['overhead']['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f})",
+            f"{record['end_to_end_ms']['p50']:.2f}{doubt}",
+            f"{100 * record['overhead']['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f}){doubt}",
             MISSING if live is None else f"{live['capture_cpu_ms'] / live['captured']:.2f} ms, with it "
             f"{100 * live['share_with_capture']:.1f} %",
             f"{record['frames']:,}",
@@ -265,8 +278,8 @@ def _pipeline_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
 
 def _startup_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
     return [
-        (f"`{entry['name']}`", f"{entry['seconds']['median']:.2f}", f"{entry['seconds']['p90']:.2f}",
-         str(entry["repeats"]), machine_text(record["machine"]))
+        (f"`{entry['name']}`", f"{entry['seconds']['median']:.2f}{mark(_stability(record))}",
+         f"{entry['seconds']['p90']:.2f}", str(entry["repeats"]), machine_text(record["machine"]))
         for record in found["startup"] for entry in record["commands"]
     ]  # fmt: skip
 
@@ -337,7 +350,7 @@ def _haar_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
             f"{row['false_per_scene']:.2f} ({row['false_ci95'][0]:.2f} to {row['false_ci95'][1]:.2f})",
             f"{row['scene_ms']['p50']:.1f}",
             f"{times['median']:.2f} ({times['ci95'][0]:.2f} to {times['ci95'][1]:.2f})",
-            f"{row['more_points']:+.1f} ({more[0]:+.1f} to {more[1]:+.1f})".replace("-", "−"),
+            f"{_tenths(row['more_points'])} ({_tenths(more[0])} to {_tenths(more[1])})",
         ))  # fmt: skip
     return rows
 
@@ -355,6 +368,11 @@ def _fuzz_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
 
 def _emotions(faces: Sequence[dict[str, Any]]) -> str:
     return ", ".join(face["emotion"] for face in faces) or "no face"
+
+
+def _tenths(points: float) -> str:
+    """Return points with one decimal and their sign, a true minus; what rounds to nothing has a plus."""
+    return f"{round(points, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def _span(values: Sequence[int]) -> str:

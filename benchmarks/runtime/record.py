@@ -1,4 +1,4 @@
-"""Records of runtime studies (schema 1): written whole, read back through a check of the fields that the page shows.
+"""Records of runtime studies (schema 1): written whole, read back through a check of their main fields.
 
 `fer-edge benchmark` writes pipeline and startup, `python -m benchmarks` soak, footprint, faces, detectors
 and alignment, and `python -m tests.edge.fuzz` fuzz.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import edge
@@ -66,6 +67,8 @@ FIELDS: Mapping[str, _Fields] = {
         "seed": int, "pictures.outcomes": dict, "pictures.wrong": list, "models.outcomes": dict, "models.wrong": list,
     },
 }  # fmt: skip
+# Of records that judge their own run.
+_STABILITY: _Fields = {"stability.verdict": str, "stability.reasons": list}
 # Of a pipeline record with the block `live`: its frames were decoded in a capture thread.
 _LIVE: _Fields = {
     "live.fps": _NUMBER, "live.captured": int, "live.dropped": int, "live.decode_ms.p50": _NUMBER,
@@ -107,12 +110,26 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return record
 
 
+@contextmanager
+def one_line(path: str | os.PathLike[str], remedy: str = "measure again") -> Iterator[None]:
+    """Turn what a look-up in a damaged record raises into one line.
+
+    Raises:
+        DataError: a field is missing, too short, or of another type.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"{path}: expected a sound record; got {type(error).__name__}: {error}; {remedy}") from error
+
+
 def _check(record: Any, path: str | os.PathLike[str]) -> None:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or record.get("kind") not in FIELDS:
         came = f"schema {record.get('schema')}, kind {record.get('kind')!r}" if isinstance(record, dict) else "none"
         raise DataError(f"{path}: expected a record of schema {SCHEMA} and kind {' or '.join(FIELDS)}; got {came}")
     live = _LIVE if record["kind"] == "pipeline" and "live" in record else {}
-    for name, kinds in {**_COMMON, **FIELDS[record["kind"]], **live}.items():
+    judged = _STABILITY if record.get("stability") is not None else {}
+    for name, kinds in {**_COMMON, **FIELDS[record["kind"]], **live, **judged}.items():
         head, _, rest = name.partition("[].")
         blocks = _at(record, head, path) if rest else [record]
         if not isinstance(blocks, list) or not blocks:

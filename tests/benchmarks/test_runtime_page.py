@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 from benchmarks.runtime.page import BEGIN, END, TARGETS, Runtime, markdown, read_runtime
+from benchmarks.table import MISSING
 from edge.errors import DataError
 from tests.benchmarks import runtime_records as by_hand
 
@@ -102,6 +103,19 @@ def test_each_way_to_run_frames_answers_a_target_of_its_own(tmp_path: Path) -> N
     assert cells(found, "faces followed") == ("20.00 %", "**no**")
     assert cells(found, "a live camera") == ("4.00 %", "yes")
     assert cells(found, "the same with the capture") == ("17.00 %", "**no**")
+
+
+def test_a_disturbed_measurement_is_marked_and_answers_no_target(tmp_path: Path) -> None:
+    noisy = {"stability": {"verdict": "noisy", "reasons": ["load"]}}
+    records = (by_hand.pipeline(0.05) | noisy, by_hand.startup() | noisy)
+    found = read_runtime([written(tmp_path, *records)])
+    assert cells(found, "faces followed") == (MISSING, MISSING)
+    assert {cells(found, command) for command in ("`fer-edge image`", "`fer-edge --help`")} == {(MISSING, MISSING)}
+    text = markdown(found)
+    assert text.count("22.00 (noisy) | 5.0 % (4.0 to 6.0) (noisy) |") == 1
+    assert text.count(" (noisy) |") == 2 + len(records[1]["commands"])
+    calm = markdown(read_runtime([written(tmp_path / "calm", *(by_hand.pipeline(0.05), by_hand.startup()))]))
+    assert "(noisy) |" not in calm
 
 
 def test_a_live_camera_stands_beside_frames_decoded_in_turn(tmp_path: Path) -> None:
