@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from benchmarks.measures import Evidence
     from benchmarks.table import Table
 
-_SAID_ONCE = ("Data", "Threads", "Runtime", "Machine")  # columns that become a line when every row has the same
 _WIDTH_OF_A_PIPE = 150  # columns, when the output is no terminal
 
 
@@ -130,25 +129,19 @@ def _print(table: Table) -> None:
     from rich.console import Console
     from rich.table import Table as Grid
 
-    from benchmarks.table import HEADINGS
+    from benchmarks.table import HEADINGS, said_once
 
     width = None if Console().is_terminal else _WIDTH_OF_A_PIPE
     console = Console(width=width, markup=False, emoji=False, highlight=False)  # names are texts, whatever is in them
     if not table.rows:
         console.print("no accuracy or latency record among them")
         return
-    columns = list(zip(*(row.cells() for row in table.rows), strict=True))
-    grid = Grid()
-    kept = []
-    for index, (heading, column) in enumerate(zip(HEADINGS, columns, strict=True)):
-        if heading in _SAID_ONCE and len(set(column)) == 1:
-            console.print(f"{heading}: {column[0]}")
-        else:
-            grid.add_column(heading)
-            kept.append(index)
-    for row in table.rows:
-        cells = row.cells()
-        grid.add_row(*(cells[index] for index in kept))
+    common, headings, rows = said_once(HEADINGS, [row.cells() for row in table.rows])
+    for text in common:
+        console.print(text)
+    grid = Grid(*headings)
+    for cells in rows:
+        grid.add_row(*cells)
     console.print(grid)
 
 

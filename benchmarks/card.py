@@ -53,7 +53,8 @@ def model_card(table: Table, model: ModelFile) -> str:
         "their origin: [edge/models/NOTICE](edge/models/NOTICE)",
         **({"Learned from": contract.data["supervision"]} if "supervision" in contract.data else {}),
         "Protocol": f"{metric['protocol']}: training rows that recur in a test part removed; checkpoint, "
-        "temperature and quantized weights chosen on PublicTest; PrivateTest measured for shipped files only",
+        "temperature and quantized weights chosen on PublicTest; PrivateTest measured for the shipped models and "
+        "their other recipes alone, after every choice was made",
         "Intended use": contract.intended_use,
         "Not for": contract.not_for,
         "Licence": contract.licence,

@@ -14,7 +14,7 @@ from benchmarks.markdown import markdown_table, markdown_text
 from benchmarks.measures import Evidence, Other
 from benchmarks.sections import classes, distribution, facts, front, reliability, results, sizes, stages
 from benchmarks.sections.parts import Plot, Section
-from benchmarks.table import Table
+from benchmarks.table import Table, said_once
 from edge.errors import DataError
 from edge.files import write_atomically
 
@@ -68,7 +68,11 @@ def compose(evidence: Evidence, table: Table, sources: Sequence[Path]) -> Report
 
 def markdown(table: Table) -> str:
     """Return the results, the speed comparisons and the conversions as Markdown tables with their notes."""
-    parts = [markdown_table(grid.headings, [line.cells for line in grid.lines]) for grid in results.grids(table)]
+    parts: list[str] = []
+    for grid in results.grids(table):
+        common, headings, rows = said_once(grid.headings, [line.cells for line in grid.lines])
+        parts += [f"{markdown_text('. '.join(common))}."] if common else []
+        parts.append(markdown_table(headings, rows))
     parts.append(results.NOTES)
     return "\n\n".join(parts) + "\n"
 

@@ -24,6 +24,9 @@ HEADINGS = (
     "p50 / p90 / p99 ms", "Speed-up (95 %)", "Threads", "Runtime", "Machine",
 )  # fmt: skip
 
+SAID_ONCE = ("Data", "Threads", "Runtime", "Machine")
+"""Columns that become a line above their table when every row has the same."""
+
 _Record = TypeVar("_Record", Latency, Ratio, Accuracy, Pipeline)
 
 
@@ -78,7 +81,8 @@ def build(evidence: Evidence) -> Table:
     """Return the table of what was read.
 
     Of several records of the same model, setting and data, the newest counts: samples are never pooled. A latency
-    record about a model counts before one in which it was the other half of a pair.
+    record about a model counts before one in which it was the other half of a pair. Two models in turns are one
+    comparison, whichever of them the record is about.
 
     Raises:
         DataError: two different float32 files claim to be the reference of one model.
@@ -89,7 +93,7 @@ def build(evidence: Evidence) -> Table:
     )
     ratios = _newest(
         evidence.ratios,
-        lambda r: (r.model.sha256, r.against.sha256, r.setting, r.threads, r.against_threads),
+        lambda r: (frozenset({(r.model.sha256, r.threads), (r.against.sha256, r.against_threads)}), r.setting),
         lambda r: r.created,
     )
     pipelines = _newest(
@@ -120,6 +124,20 @@ def build(evidence: Evidence) -> Table:
         pipelines=tuple(
             sorted(pipelines, key=lambda p: (p.setting, p.model, p.detector, p.detect_every, p.live_fps or 0))
         ),
+    )
+
+
+def said_once(
+    headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[str], list[tuple[str, ...]]]:
+    """Return what all rows of a table have in common, as "heading: text", then the headings and cells without that."""
+    columns = list(zip(*rows, strict=True))
+    common = [place for place, name in enumerate(headings) if name in SAID_ONCE and len(set(columns[place])) == 1]
+    kept = [place for place in range(len(headings)) if place not in common]
+    return (
+        [f"{headings[place]}: {columns[place][0]}" for place in common],
+        [headings[place] for place in kept],
+        [tuple(row[place] for place in kept) for row in rows],
     )
 
 

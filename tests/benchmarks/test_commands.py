@@ -72,7 +72,7 @@ def test_the_readme_block_is_rewritten_and_then_passes_the_check(float_and_int8:
     assert "lite0" not in readme.read_text(encoding="utf-8")  # --check changes nothing
     assert _benchmarks("report", float_and_int8, "--readme", readme).returncode == 0
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"# A title\n{BEGIN}\n| Model |")
+    assert text.startswith(f"# A title\n{BEGIN}\nData: fer2013 PrivateTest (10). Threads: 1. ")
     assert text.endswith(f"{END}\nThe end.\n")
     assert _benchmarks("report", float_and_int8, "--readme", readme, "--check").returncode == 0
     readme.write_text(text.replace("80.00 %", "80.01 %"), encoding="utf-8")

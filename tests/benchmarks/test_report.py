@@ -13,7 +13,7 @@ from benchmarks.evidence import read_evidence
 from benchmarks.html import html_page, sort_value
 from benchmarks.plot import panels, standalone
 from benchmarks.report import BEGIN, END, Report, markdown, markdown_page, with_block
-from benchmarks.table import HEADINGS, Table, build
+from benchmarks.table import HEADINGS, SAID_ONCE, Table, build
 from edge.errors import DataError
 from tests.benchmarks import handmade
 from tests.benchmarks.conftest import Write, report_of
@@ -25,10 +25,20 @@ def _table(folder: Path) -> Table:
 
 def test_markdown_holds_one_line_a_row_under_the_headings(float_and_int8: Path) -> None:
     table = _table(float_and_int8)
-    lines = markdown(table).splitlines()
-    assert lines[0] == f"| {' | '.join(HEADINGS)} |"
-    assert lines[2] == f"| {' | '.join(table.rows[0].cells())} |"
-    assert lines[3].startswith("| lite0 | qat-int8 | 3.60 MB | fer2013 PrivateTest (10) | 70.00 % (50.0 to 85.0) |")
+    common, _, *lines = markdown(table).splitlines()
+    own = [place for place, heading in enumerate(HEADINGS) if heading not in SAID_ONCE]
+    cells = table.rows[0].cells()
+    assert common == f"{'. '.join(f'{name}: {cells[HEADINGS.index(name)]}' for name in SAID_ONCE)}."
+    assert lines[0] == f"| {' | '.join(HEADINGS[place] for place in own)} |"
+    assert lines[2] == f"| {' | '.join(cells[place] for place in own)} |"
+    assert lines[3].startswith("| lite0 | qat-int8 | 3.60 MB | 70.00 % (50.0 to 85.0) |")
+
+
+def test_what_rows_do_not_share_stays_in_their_table(write: Write) -> None:
+    folder = write(handmade.latency("float32", 6.0), handmade.latency("float32", 4.0, threads=2))
+    common, _, headings, _, *rows = markdown(_table(folder)).splitlines()
+    assert "Threads" not in common and "| Threads |" in headings
+    assert [row.split(" | ")[-1] for row in rows[:2]] == ["1 |", "2 |"]
 
 
 def test_conversion_reports_have_their_table(float_and_int8: Path, write: Write) -> None:
@@ -51,9 +61,12 @@ def test_a_damaged_conversion_report_is_named(write: Write) -> None:
 def test_a_name_cannot_break_the_markdown_table(write: Write) -> None:
     record = handmade.latency("float32", 6.0)
     record["machine"]["model"] = f"CPU | two{END}<b>R&D</b>"
-    line = markdown(_table(write(record))).splitlines()[2]
-    assert line.count("|") == len(HEADINGS) + 1
+    other = handmade.latency("float32", 6.0)
+    line = next(line for line in markdown(_table(write(record, other))).splitlines() if "CPU" in line)
+    assert line.count("|") == len(HEADINGS) + 1 - 3  # data, threads and runtime are said once
     assert "<" not in line and "&lt;b>R&amp;D&lt;/b>" in line
+    (said,) = [line for line in markdown(_table(write(record))).splitlines() if "CPU" in line and "---" not in line]
+    assert "<" not in said
 
 
 def test_the_page_names_its_records_and_those_left_out(write: Write) -> None:

@@ -114,6 +114,17 @@ def test_a_comparison_with_a_foreign_model_is_no_speed_up_against_float(write: W
     assert [ratio.against.name for ratio in table.ratios] == ["mini-xception"]
 
 
+def test_two_models_in_turns_are_one_comparison_whichever_the_record_is_about(write: Write) -> None:
+    folder = write(
+        handmade.paired_latency("qat-int8", "float32", 2.0, 6.0, created="2026-01-02T00:00:00+00:00"),
+        handmade.paired_latency("float32", "qat-int8", 5.0, 2.0, created="2026-01-03T00:00:00+00:00"),
+    )
+    table = _table(folder)
+    (ratio,) = table.ratios
+    assert (ratio.model.recipe, ratio.median) == ("float32", 0.4)
+    assert [row.speedup and row.speedup.median for row in table.rows] == [None, 2.5]
+
+
 def test_two_float_files_of_one_name_are_refused_as_reference(write: Write) -> None:
     second = handmade.accuracy("float32", "1111")
     second["model"]["sha256"] = "c" * 64
