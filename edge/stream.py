@@ -199,9 +199,9 @@ class Stream:
         ]
         places = {number: place for number, place in wanted if self.recognizer.can_crop(picture, place)}
         crops = [self.recognizer.crop(picture, place) for place in places.values()]
-        cropped = time.perf_counter_ns()
+        cropped = time.perf_counter_ns() if crops else followed
         rows = [self.recognizer.classifier.probabilities(crop)[0] for crop in crops]
-        inferred = time.perf_counter_ns()
+        inferred = time.perf_counter_ns() if crops else followed
         rows_of = dict(zip(places, rows, strict=True))
         events: list[Event] = []
         faces = tuple(

@@ -75,6 +75,17 @@ def test_the_classifier_runs_on_each_nth_frame_and_at_once_on_a_new_face(classif
     assert readings[1].faces[0].probabilities == readings[0].faces[0].probabilities
 
 
+def test_a_stage_takes_no_time_on_a_frame_on_which_it_did_not_run(classifier: Classifier) -> None:
+    settings = StreamSettings(infer_every=3)
+    readings = read(classifier, [picture(models.RED)] * 7, settings)
+    for stage in ("crop", "infer"):
+        ran = [reading.latency_ms[stage] > 0 for reading in readings]
+        assert ran == [True, False, False, True, False, False, True], stage
+    for reading in read(classifier, [picture(models.RED)] * 3, settings, []):
+        assert (reading.latency_ms["crop"], reading.latency_ms["infer"]) == (0, 0)
+        assert reading.latency_ms["track"] > 0
+
+
 def test_after_a_sudden_change_the_answer_turns_after_ln_2_time_constants(classifier: Classifier) -> None:
     settings = StreamSettings(detect_every=1, smoothing_ms=400, uncertain_below=0)
     images = [picture(models.RED)] * 90 + [picture(models.GREEN)] * 30
