@@ -129,6 +129,16 @@ def test_pictures_can_stand_for_a_film(run: Run, int8_path: Path, tmp_path: Path
     assert [[face["track"] for face in frame["faces"]] for frame in lines_of(result.stdout)[1:]] == [[1], [1], [1]]
 
 
+def test_a_face_is_found_in_each_of_a_folder_s_pictures_of_different_sizes(
+    run: Run, int8_path: Path, tmp_path: Path
+) -> None:
+    for number in range(6):
+        frame = astronaut_frame(160, 120)[: 240 - number % 2]
+        cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    result = run("video", tmp_path, "--model", int8_path, "--detector", "haar", "--json")
+    assert [len(frame["faces"]) for frame in lines_of(result.stdout)[1:]] == [1] * 6
+
+
 def test_two_photographed_people_who_cross_keep_their_numbers(
     run: Run, int8_path: Path, shared_data: Path, tmp_path: Path
 ) -> None:
