@@ -18,14 +18,19 @@ from edge.web.hub import Hub
 from edge.web.stills import Stills
 from edge.web.view import LiveView
 
-MOST_CONNECTIONS = 64
+_LEAST_CONNECTIONS = 64  # that are allowed however few the viewers
+_SPARE_CONNECTIONS = 16  # beside a page's two, picture and events: for its files, still pictures, and refusals
 _IDLE_S = 15.0  # for a request to come, and for the next one
 _LOGGER = "edge.web"
 _START_S, _END_S = 30.0, 5.0  # a loaded board takes its time to import the web library
 
 
 class WebServer(Closing):
-    """Serves the page from a thread of its own until it is closed."""
+    """Serves the page from a thread of its own until it is closed.
+
+    Attributes:
+        most_connections: at once; those above are cut off.
+    """
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class WebServer(Closing):
             EdgeError: it does not start.
         """
         self._listener = listener
+        self.most_connections = max(_LEAST_CONNECTIONS, 2 * viewers + _SPARE_CONNECTIONS)
         self._executors = [ThreadPoolExecutor(1, "fer-edge view"), ThreadPoolExecutor(1, "fer-edge stills")]
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,7 +110,7 @@ class WebServer(Closing):
         await runner.setup()
         serve: Any = runner.server
         listening = await loop.create_server(
-            lambda: serve() if len(serve.connections) < MOST_CONNECTIONS else _Refused(), sock=self._listener
+            lambda: serve() if len(serve.connections) < self.most_connections else _Refused(), sock=self._listener
         )
         self._loop, self._end = loop, end.set
         self._hub.connect(loop)

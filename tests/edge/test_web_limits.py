@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import MappingProxyType
 
 import numpy as np
@@ -178,9 +179,9 @@ def test_viewers_hear_that_the_camera_is_lost_and_back(server: tuple[WebServer, 
 
 
 def test_a_connection_above_the_limit_is_cut_off_and_one_below_is_answered(
-    server: tuple[WebServer, int], monkeypatch: pytest.MonkeyPatch
+    server: tuple[WebServer, int],
 ) -> None:
-    monkeypatch.setattr("edge.web.server.MOST_CONNECTIONS", 2)
+    server[0].most_connections = 2
     port = server[1]
     with connected(port, asked("/live.mjpg")) as first, connected(port, asked("/api/events")) as second:
         assert first.recv(12) == second.recv(12) == b"HTTP/1.1 200"
@@ -193,6 +194,17 @@ def test_a_connection_above_the_limit_is_cut_off_and_one_below_is_answered(
         time.sleep(0.05)
     with connected(port, asked("/healthz")) as again:
         assert again.recv(12) == b"HTTP/1.1 200"
+
+
+def test_as_many_viewers_as_are_allowed_are_answered_and_one_more_is_told_so(hub: Hub) -> None:
+    listener = listening_socket("127.0.0.1", 0)
+    guard = Guard(own_names("127.0.0.1", "pi"), any_address=False)
+    port = listener.getsockname()[1]
+    with WebServer(listener, guard, hub, Stills(no_recognizer), {}, viewers=50, view_fps=60), ExitStack() as stack:
+        for status in [200] * 50 + [503]:
+            for path in ("/live.mjpg", "/api/events"):
+                client = stack.enter_context(connected(port, asked(path)))
+                assert client.recv(12) == f"HTTP/1.1 {status}".encode()
 
 
 def test_a_third_upload_at_once_is_told_to_come_again(server: tuple[WebServer, int]) -> None:
