@@ -89,6 +89,23 @@ def test_a_viewer_that_takes_nothing_is_let_go_and_one_that_reads_stays(
         assert 2 in counts and counts[-1] == 1
 
 
+def test_a_pages_events_tell_whether_its_own_picture_is_being_sent(server: tuple[WebServer, int], hub: Hub) -> None:
+    port = server[1]
+    with connected(port, asked("/api/events?page=a")) as events, connected(port, asked("/live.mjpg?page=b")):
+        told = events.makefile("rb")
+
+        def pictured() -> bool:
+            hub.write(noisy(0))
+            line = next(line for line in told if line.startswith(b"data: "))
+            found: bool = json.loads(line.removeprefix(b"data: "))["picture"]
+            return found
+
+        assert not pictured()
+        with connected(port, asked("/live.mjpg?page=a"), 4096):  # takes nothing
+            until(pictured)
+            until(lambda: not pictured())
+
+
 def test_without_a_viewer_nothing_is_encoded_however_many_frames_come(server: tuple[WebServer, int], hub: Hub) -> None:
     running, port = server
     for number in range(20):
