@@ -13,7 +13,7 @@ from typing import Any
 from edge.errors import EdgeError
 from edge.sources.frames import Closing
 from edge.web.app import Pages
-from edge.web.guard import Guard
+from edge.web.guard import HEADERS, Guard
 from edge.web.hub import Hub
 from edge.web.stills import Stills
 from edge.web.view import LiveView
@@ -99,19 +99,29 @@ class WebServer(Closing):
 
         loop = asyncio.get_running_loop()
         end = asyncio.Event()
-        runner = web.AppRunner(
-            self.pages.application(),
-            access_log=None,
-            logger=_logger(),
-            keepalive_timeout=_IDLE_S,
-            lingering_time=2.0,
-            shutdown_timeout=1.0,
-        )
+        options: dict[str, Any] = {
+            "access_log": None,
+            "logger": _logger(),
+            "keepalive_timeout": _IDLE_S,
+            "lingering_time": 2.0,
+        }
+
+        class Answering(web.RequestHandler):
+            """Answers on a connection; in aiohttp's own answers, to what is no request, with our headers."""
+
+            def handle_error(self, *words: Any, **more: Any) -> web.StreamResponse:
+                response = super().handle_error(*words, **more)
+                response.headers.update(HEADERS)
+                return response
+
+        def answering() -> asyncio.Protocol:
+            room = len(serve.connections) < self.most_connections
+            return Answering(serve, loop=loop, **options) if room else _Refused()
+
+        runner = web.AppRunner(self.pages.application(), shutdown_timeout=1.0, **options)
         await runner.setup()
         serve: Any = runner.server
-        listening = await loop.create_server(
-            lambda: serve() if len(serve.connections) < self.most_connections else _Refused(), sock=self._listener
-        )
+        listening = await loop.create_server(answering, sock=self._listener)
         self._loop, self._end = loop, end.set
         self._hub.connect(loop)
         self._ready.set()

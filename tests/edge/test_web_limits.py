@@ -19,7 +19,7 @@ from edge.recognizer import Recognizer
 from edge.sources import Frame
 from edge.sources.frames import Status
 from edge.stream import StreamReading
-from edge.web.guard import Guard, own_names
+from edge.web.guard import HEADERS, Guard, own_names
 from edge.web.hub import Hub
 from edge.web.listening import listening_socket
 from edge.web.server import WebServer
@@ -149,6 +149,20 @@ def test_what_is_no_host_origin_or_encoding_is_refused_without_a_traceback(
         while client.recv(1 << 16):  # until the server is done with it
             pass
     assert not caplog.records
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n"])
+def test_what_is_no_request_is_answered_with_every_safe_header_and_no_versions(
+    sent: bytes, server: tuple[WebServer, int]
+) -> None:
+    with connected(server[1], sent) as client:
+        answer = b""
+        while part := client.recv(1 << 16):
+            answer += part
+    lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert lines[0].startswith(("HTTP/1.0 400", "HTTP/1.1 400"))
+    assert set(lines) >= {f"{name}: {value}" for name, value in HEADERS.items()}
+    assert b"aiohttp" not in answer
 
 
 def test_an_upload_that_is_broken_off_is_not_reported(
