@@ -56,7 +56,8 @@ def test_a_slow_reader_of_a_file_misses_frames_and_is_told(film: Path) -> None:
 class Late(Closing):
     """Three frames, the last two decoded long after their time."""
 
-    live, name, total, width, height, fps = False, "late", 3, 64, 48, 1000.0
+    live, name, width, height, fps = False, "late", 64, 48, 1000.0
+    total: int | None = 3
 
     def __init__(self) -> None:
         self.made = 0
