@@ -12,7 +12,9 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -145,25 +147,32 @@ class JsonLines(Closing):
 
 
 class CsvFile(Closing):
-    """One row a face and frame, under a heading."""
+    """One row a face and frame, under a heading.
+
+    `time_utc` is a live frame's `captured_s` by the clock on the wall, which dates the rows of several runs (index and
+    track begin anew in each); empty for a file's frames, whose `captured_s` is the time within it.
+    """
 
     COLUMNS = (
-        "index", "captured_s", "track", "left", "top", "right", "bottom", "detection_score", "emotion", "detected",
-        "age_s",
+        "index", "captured_s", "time_utc", "track", "left", "top", "right", "bottom", "detection_score", "emotion",
+        "detected", "age_s",
     )  # fmt: skip
 
-    def __init__(self, path: str | os.PathLike[str], labels: Sequence[str], append: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], labels: Sequence[str], append: bool = False, live: bool = False
+    ) -> None:
         """Open the file and write the heading unless it has one.
 
         Args:
             path: the file.
             labels: of the model; a column each for the smoothed probability.
             append: go on in an existing file.
+            live: `captured_s` of the frames is `time.monotonic()`.
 
         Raises:
             OutputError: the file cannot be opened or written.
         """
-        self._labels = tuple(labels)
+        self._labels, self._live = tuple(labels), live
         heading = _row((*self.COLUMNS, *self._labels))
         self._file = LineFile(path, append, lambda tail: _is_torn_row(path, heading, tail))
         if self._file.empty:
@@ -172,11 +181,13 @@ class CsvFile(Closing):
     def write(self, reading: StreamReading) -> None:
         """Write a row for each face."""
         frame = reading.frame
+        time_utc = _utc(frame.captured_s) if self._live else ""
         for face in reading.faces:
             row = _row(
                 (
                     frame.index,
                     f"{frame.captured_s:.4f}",
+                    time_utc,
                     face.track,
                     *face.box,
                     f"{face.detection_score:.4f}",
@@ -253,6 +264,12 @@ def _is_torn_row(path: str | os.PathLike[str], heading: str, tail: bytes) -> boo
     except csv.Error:  # no row of anybody's
         return False
     return len(fields) < len(columns) or not _SHARE.fullmatch(fields[-1])
+
+
+def _utc(monotonic_s: float) -> str:
+    """Return a `time.monotonic()` as ISO 8601 in UTC, to the millisecond; the clock may have been set since."""
+    at_s = time.time() - (time.monotonic() - monotonic_s)
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
 
 
 def _row(values: Sequence[object]) -> str:

@@ -114,7 +114,7 @@ _OPTIONS = (
     ),
     click.option("--out", metavar="FILE.mp4|.avi", help="Write a video with the faces drawn in."),
     click.option("--jsonl", metavar="FILE", help="Write the lines of --json to a file."),
-    click.option("--csv", metavar="FILE", help="Write a row a face and frame."),
+    click.option("--csv", metavar="FILE", help="Write a row a face and frame; a camera's with its time in UTC."),
     click.option("--append", is_flag=True, help="Add to the files of --jsonl and --csv instead of replacing them."),
     json_option,
     click.option(
@@ -249,7 +249,7 @@ def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[A
     if config.jsonl is not None:
         yield JsonLines.to_file(config.jsonl, meta, config.append)
     if config.csv is not None:
-        yield CsvFile(config.csv, stream.recognizer.classifier.labels, config.append)
+        yield CsvFile(config.csv, stream.recognizer.classifier.labels, config.append, source.live)
     if config.out is not None:
         from edge.videos import AnnotatedVideo
 

@@ -9,7 +9,9 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections import namedtuple
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -82,6 +84,19 @@ def test_csv_has_a_heading_and_a_row_a_face(tmp_path: Path) -> None:
     assert [rows[0][name] for name in ("left", "top", "right", "bottom", "detected", "happy")] == [
         "10", "12", "40", "44", "1", "0.400000",
     ]  # fmt: skip
+
+
+def test_a_cameras_rows_have_their_time_and_a_files_none(tmp_path: Path) -> None:
+    for live in (True, False):
+        before = datetime.now(UTC)
+        with CsvFile(tmp_path / "a.csv", EMOTIONS, live=live) as output:
+            output.write(reading(0, face(), at_s=time.monotonic() - 3600))
+        (row,) = csv.DictReader((tmp_path / "a.csv").open())
+        if live:
+            ago = before - datetime.fromisoformat(row["time_utc"])
+            assert abs(ago - timedelta(hours=1)) < timedelta(minutes=1) and row["time_utc"].endswith("+00:00")
+        else:
+            assert row["time_utc"] == ""
 
 
 def test_events_are_lines_for_people() -> None:

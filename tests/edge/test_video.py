@@ -96,7 +96,7 @@ def test_a_film_becomes_json_csv_and_an_annotated_film_of_each_frame(
     assert [event for event in events if event[0] != "changed"] == [("appeared", 1), ("left", 1), ("appeared", 2)]
     rows = list(csv.DictReader(table.open()))
     assert len(rows) == sum(len(frame["faces"]) for frame in frames) > 20
-    assert {row["track"] for row in rows} == {"1", "2"}
+    assert {row["track"] for row in rows} == {"1", "2"} and {row["time_utc"] for row in rows} == {""}
 
 
 def test_the_run_opens_with_the_model_its_accuracy_and_the_lag_and_ends_with_a_summary(
