@@ -213,7 +213,8 @@ def _to_rgb(decoded: npt.NDArray[np.generic], header: Header) -> npt.NDArray[np.
         pixels = decoded.astype(np.uint8, copy=False).reshape(shape)
     if channels == 1:
         if header.transparent_grey is not None:
-            pixels = np.where(pixels == round(header.transparent_grey * 255), np.uint8(255), pixels)
+            level = round(header.transparent_grey * (255 if decoded.dtype == np.uint8 else 65535))
+            pixels = np.where(decoded.reshape(shape) == level, np.uint8(255), pixels)
         return np.repeat(pixels, 3, axis=2)
     if header.rgb_bytes != (2, 1, 0):
         return np.take(pixels, header.rgb_bytes, axis=2)

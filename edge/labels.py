@@ -6,7 +6,7 @@ which is FER2013's 0-6. Data sets are mapped by name, here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -78,28 +78,3 @@ DATASET_LABELS: Final[Mapping[str, Mapping[str, str | None]]] = MappingProxyType
         ),
     }
 )
-
-
-def canonical_name(dataset: str, code: str | int) -> str | None:
-    """Return the canonical name of a data set's own code, or None where the seven emotions have no such class.
-
-    Raises:
-        ValueError: the data set or its code is not in `DATASET_LABELS`.
-    """
-    if dataset not in DATASET_LABELS:
-        raise ValueError(f"expected one of the data sets {', '.join(DATASET_LABELS)}; got {dataset!r}")
-    table = DATASET_LABELS[dataset]
-    if str(code) not in table:
-        raise ValueError(f"expected one of {dataset}'s codes {', '.join(table)}; got {str(code)!r}")
-    return table[str(code)]
-
-
-def label_index(name: str, labels: Sequence[str] = EMOTIONS) -> int:
-    """Return the position of `name` in `labels`.
-
-    Raises:
-        ValueError: the name is not among the labels (no closest guess is made).
-    """
-    if name not in labels:
-        raise ValueError(f"expected one of the labels {', '.join(labels)}; got {name!r}")
-    return list(labels).index(name)

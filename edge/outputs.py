@@ -10,14 +10,20 @@ import csv
 import io
 import json
 import os
+import re
 import stat
+import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from edge.errors import OutputError
 from edge.sources.frames import Closing
 from edge.stream import StreamReading
+
+_JSON_BEGINS = b'{"type":'  # each of our lines
+_SHARE = re.compile(r"\d\.\d{6}")  # the last field of each of our rows
 
 
 class Output(Protocol):
@@ -31,14 +37,17 @@ class Output(Protocol):
 
 
 class LineFile(Closing):
-    """A text file that always ends with a whole line: each is written at once, and a part of one is taken back."""
+    """A text file whose lines are each written at once, whole; a part of one is taken back."""
 
-    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], append: bool = False, is_torn: Callable[[bytes], bool] | None = None
+    ) -> None:
         """Open the file.
 
         Args:
             path: an ordinary file is made or replaced; a device or pipe is written to.
-            append: keep what an ordinary file holds, but for a line that an earlier run did not finish.
+            append: keep what an ordinary file holds; a last line without a newline gets one.
+            is_torn: whether such a line is one that an earlier run did not finish: it is dropped. None: none is.
 
         Raises:
             OutputError: the file cannot be opened.
@@ -54,8 +63,12 @@ class LineFile(Closing):
             self._ordinary = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
             end = 0
             if append and self._ordinary:
-                end = _end_of_last_line(path)
-                os.ftruncate(self._descriptor, end)
+                end, tail = _whole_lines(path)
+                if tail and is_torn is not None and is_torn(tail):
+                    os.ftruncate(self._descriptor, end)
+                elif tail:
+                    self._write(b"\n")
+                    end += len(tail) + 1
         except OSError as error:
             self.close()
             raise _refused(path, error) from error
@@ -116,7 +129,7 @@ class JsonLines(Closing):
         Raises:
             OutputError: the file cannot be opened or written.
         """
-        file = LineFile(path, append)
+        file = LineFile(path, append, _is_torn_object)
         try:
             return cls(file.write_line, meta, file)
         except OutputError:
@@ -134,37 +147,47 @@ class JsonLines(Closing):
 
 
 class CsvFile(Closing):
-    """One row a face and frame, under a heading."""
+    """One row a face and frame, under a heading.
+
+    `time_utc` is a live frame's `captured_s` by the clock on the wall, which dates the rows of several runs (index and
+    track begin anew in each); empty for a file's frames, whose `captured_s` is the time within it.
+    """
 
     COLUMNS = (
-        "index", "captured_s", "track", "left", "top", "right", "bottom", "detection_score", "emotion", "detected",
-        "age_s",
+        "index", "captured_s", "time_utc", "track", "left", "top", "right", "bottom", "detection_score", "emotion",
+        "detected", "age_s",
     )  # fmt: skip
 
-    def __init__(self, path: str | os.PathLike[str], labels: Sequence[str], append: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], labels: Sequence[str], append: bool = False, live: bool = False
+    ) -> None:
         """Open the file and write the heading unless it has one.
 
         Args:
             path: the file.
             labels: of the model; a column each for the smoothed probability.
             append: go on in an existing file.
+            live: `captured_s` of the frames is `time.monotonic()`.
 
         Raises:
             OutputError: the file cannot be opened or written.
         """
-        self._labels = tuple(labels)
-        self._file = LineFile(path, append)
+        self._labels, self._live = tuple(labels), live
+        heading = _row((*self.COLUMNS, *self._labels))
+        self._file = LineFile(path, append, lambda tail: _is_torn_row(path, heading, tail))
         if self._file.empty:
-            self._write_row((*self.COLUMNS, *self._labels))
+            self._file.write_line(heading)
 
     def write(self, reading: StreamReading) -> None:
         """Write a row for each face."""
         frame = reading.frame
+        time_utc = _utc(frame.captured_s) if self._live else ""
         for face in reading.faces:
-            self._write_row(
+            row = _row(
                 (
                     frame.index,
                     f"{frame.captured_s:.4f}",
+                    time_utc,
                     face.track,
                     *face.box,
                     f"{face.detection_score:.4f}",
@@ -174,15 +197,11 @@ class CsvFile(Closing):
                     *(f"{face.probabilities[label]:.6f}" for label in self._labels),
                 )
             )
+            self._file.write_line(row)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def _write_row(self, row: Sequence[object]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(row)
-        self._file.write_line(text.getvalue())
 
 
 class EventLines(Closing):
@@ -203,8 +222,8 @@ class EventLines(Closing):
             self._write_line(f"{event.at_s - self._begun_s:9.2f} s  face {event.track} {what}{top}")
 
 
-def _end_of_last_line(path: str | os.PathLike[str]) -> int:
-    """Return how many bytes of a file its whole lines take."""
+def _whole_lines(path: str | os.PathLike[str]) -> tuple[int, bytes]:
+    """Return how many bytes of a file its whole lines take, and what comes after them."""
     size = os.stat(path).st_size
     with open(path, "rb") as stream:
         start = size
@@ -213,9 +232,51 @@ def _end_of_last_line(path: str | os.PathLike[str]) -> int:
             stream.seek(begin)
             found = stream.read(start - begin).rfind(b"\n")
             if found >= 0:
-                return begin + found + 1
+                start = begin + found + 1
+                break
             start = begin
-    return 0
+        stream.seek(start)
+        return start, stream.read()
+
+
+def _is_torn_object(tail: bytes) -> bool:
+    """Return whether a last line without a newline is a part of a JSON line of ours."""
+    if not (tail.startswith(_JSON_BEGINS) or _JSON_BEGINS.startswith(tail)):
+        return False
+    try:
+        json.loads(tail)
+    except ValueError:  # cut within a sign too
+        return True
+    return False
+
+
+def _is_torn_row(path: str | os.PathLike[str], heading: str, tail: bytes) -> bool:
+    """Return whether the last line, without a newline, of a CSV file is a part of our heading or of a row below it."""
+    with open(path, "rb") as stream:
+        first = stream.readline()
+    if first == tail:
+        return tail != heading.encode() and heading.encode().startswith(tail)
+    if first != f"{heading}\n".encode():
+        return False
+    columns = next(csv.reader([heading]))
+    try:
+        fields = next(csv.reader([tail.decode("utf-8", "replace")]))
+    except csv.Error:  # no row of anybody's
+        return False
+    return len(fields) < len(columns) or not _SHARE.fullmatch(fields[-1])
+
+
+def _utc(monotonic_s: float) -> str:
+    """Return a `time.monotonic()` as ISO 8601 in UTC, to the millisecond; the clock may have been set since."""
+    at_s = time.time() - (time.monotonic() - monotonic_s)
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
+
+
+def _row(values: Sequence[object]) -> str:
+    """Return a row of CSV without its newline."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
 
 
 def _json(document: Mapping[str, Any]) -> str:

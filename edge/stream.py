@@ -32,7 +32,7 @@ class StreamSettings:
     """How a stream is read.
 
     Attributes:
-        detect_every: the detector runs on each n-th frame; between, faces are followed.
+        detect_every: the detector runs on each n-th frame of a scene (see `Tracker`); between, faces are followed.
         infer_every: the classifier runs on each n-th frame.
         smoothing_ms: time constant of the average over a face's answers; 0: none.
         uncertain_below: top smoothed probability (they are calibrated) below which the answer is "uncertain".
@@ -177,6 +177,7 @@ class Stream:
         self._tracker = Tracker(self.settings.tracks)
         self._memories: dict[int, _Memory] = {}
         self._count = 0
+        self._scene_count = 0  # frames since the scene began
 
     def __call__(self, frame: Frame) -> StreamReading:
         """Return the faces on the next frame.
@@ -186,7 +187,10 @@ class Stream:
         """
         picture, time_s = frame.picture, frame.captured_s
         start = time.perf_counter_ns()
-        detections = self.recognizer.detector.detect(picture) if self._count % self.settings.detect_every == 0 else None
+        if self._tracker.begins_scene(picture, time_s):
+            self._scene_count = 0
+        due = self._scene_count % self.settings.detect_every == 0
+        detections = self.recognizer.detector.detect(picture) if due else None
         detected = start if detections is None else time.perf_counter_ns()
         tracks = self._tracker.update(picture, time_s, detections)
         boxes = {track.number: box for track in tracks if (box := _clipped(track.box, picture)) is not None}
@@ -199,9 +203,9 @@ class Stream:
         ]
         places = {number: place for number, place in wanted if self.recognizer.can_crop(picture, place)}
         crops = [self.recognizer.crop(picture, place) for place in places.values()]
-        cropped = time.perf_counter_ns()
+        cropped = time.perf_counter_ns() if crops else followed
         rows = [self.recognizer.classifier.probabilities(crop)[0] for crop in crops]
-        inferred = time.perf_counter_ns()
+        inferred = time.perf_counter_ns() if crops else followed
         rows_of = dict(zip(places, rows, strict=True))
         events: list[Event] = []
         faces = tuple(
@@ -211,6 +215,7 @@ class Stream:
         )
         self._forget(time_s, events)
         self._count += 1
+        self._scene_count += 1
         tracking_ns = (followed - detected) + (time.perf_counter_ns() - inferred)
         spent_ns = (detected - start, cropped - followed, inferred - cropped, tracking_ns)
         latency_ms = {stage: ns / 1e6 for stage, ns in zip(STAGES, spent_ns, strict=True)}

@@ -116,18 +116,29 @@ class Tracker:
         self._time_s: float | None = None
         self._first_pass = True
 
+    def begins_scene(self, picture: npt.NDArray[np.uint8], time_s: float) -> bool:
+        """Return whether `update` would begin a new scene: all faces have left, and only a detector finds others.
+
+        Args:
+            picture: (height, width, 3) uint8 RGB; the first one begins a scene, and so does another size.
+            time_s: when it was taken; more than `gap_s` after the last one begins a scene.
+        """
+        if self._before is None or self._time_s is None:
+            return True
+        return time_s - self._time_s > self.settings.gap_s or self._before.shape != picture.shape
+
     def update(
         self, picture: npt.NDArray[np.uint8], time_s: float, detections: Sequence[Detection] | None
     ) -> tuple[Track, ...]:
         """Return the faces that are seen now, the largest first, after moving the tracks to this frame.
 
         Args:
-            picture: (height, width, 3) uint8 RGB; a size other than the last one's begins a new scene.
+            picture: (height, width, 3) uint8 RGB.
             time_s: when it was taken; not before the last one's.
             detections: of this picture; None if no detector ran.
         """
         step_s = 0.0 if self._time_s is None else max(0.0, time_s - self._time_s)
-        if step_s > self.settings.gap_s or (self._before is not None and self._before.shape != picture.shape):
+        if self.begins_scene(picture, time_s):
             self.tracks, self._before, self._first_pass = [], None, True
         for track in self.tracks:
             self._predict(track, step_s, picture if detections is None else None)

@@ -23,7 +23,7 @@ from edge.commands.streaming import LAG, StreamConfig, camera_options, check_fil
 
     {LAG}
 
-    Exit code: 0 after Ctrl-C, SIGTERM, --seconds or --max-frames; files are complete up to the last frame read.
+    Exit code: 0 after Ctrl-C, SIGTERM, SIGHUP, --seconds or --max-frames; files are complete up to the last frame read.
     """,
 )
 @click.argument("source", default="0")

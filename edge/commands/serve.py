@@ -59,7 +59,7 @@ class ServeConfig:
 
     Needs the extra: pip install 'fer-edge[serve]'.
 
-    Exit code: 0 after Ctrl-C, SIGTERM, --seconds or --max-frames.
+    Exit code: 0 after Ctrl-C, SIGTERM, SIGHUP, --seconds or --max-frames.
     """,
 )
 @click.argument("source", default="0")

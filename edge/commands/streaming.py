@@ -1,6 +1,7 @@
 """What `fer-edge video`, `camera` and `serve` share: options, the loop, and what is said before and after it.
 
-The first Ctrl-C or SIGTERM lets the frame in work end and closes the outputs; a second one ends the program at once.
+The first Ctrl-C, SIGTERM or SIGHUP (the terminal is gone) lets the frame in work end and closes the outputs; a second
+Ctrl-C or SIGTERM ends the program at once.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ _OPTIONS = (
     ),
     click.option("--out", metavar="FILE.mp4|.avi", help="Write a video with the faces drawn in."),
     click.option("--jsonl", metavar="FILE", help="Write the lines of --json to a file."),
-    click.option("--csv", metavar="FILE", help="Write a row a face and frame."),
+    click.option("--csv", metavar="FILE", help="Write a row a face and frame; a camera's with its time in UTC."),
     click.option("--append", is_flag=True, help="Add to the files of --jsonl and --csv instead of replacing them."),
     json_option,
     click.option(
@@ -248,7 +249,7 @@ def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[A
     if config.jsonl is not None:
         yield JsonLines.to_file(config.jsonl, meta, config.append)
     if config.csv is not None:
-        yield CsvFile(config.csv, stream.recognizer.classifier.labels, config.append)
+        yield CsvFile(config.csv, stream.recognizer.classifier.labels, config.append, source.live)
     if config.out is not None:
         from edge.videos import AnnotatedVideo
 
@@ -329,17 +330,17 @@ class _Tally:
 
 @contextmanager
 def _ended_by_signals(source: Source) -> Iterator[list[int]]:
-    """Yield a list that gets the number of the signal that stops the source; a second signal ends the program."""
+    """Yield a list that gets the number of the signal that stops the source; a second one ends the program."""
     ended: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if ended:
+        if ended and number in (signal.SIGINT, signal.SIGTERM):  # a hangup comes from the terminal and from its shell
             raise KeyboardInterrupt
         ended.append(number)
         source.stop()
 
     try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, stop) for number in _ending_signals()}
     except ValueError:  # not the main thread, where Python allows no handlers
         before = {}
     try:
@@ -347,6 +348,14 @@ def _ended_by_signals(source: Source) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ending_signals() -> tuple[int, ...]:
+    """Return the signals that end a run: SIGHUP among them where the system has it, unless it is ignored (nohup)."""
+    hangup: int | None = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return (signal.SIGINT, signal.SIGTERM)
+    return (signal.SIGINT, signal.SIGTERM, hangup)
 
 
 def _bar(config: StreamConfig, source: Source) -> Any:

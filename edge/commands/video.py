@@ -22,8 +22,8 @@ from edge.commands.streaming import LAG, StreamConfig, check_files, load, run, s
 
     {LAG}
 
-    Exit code: 0 at the end; 130 or 143 after Ctrl-C or SIGTERM, as the result is then of a part of the video; files are
-    complete up to the last frame read.
+    Exit code: 0 at the end; 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP, as the result is then of a part of the
+    video; files are complete up to the last frame read.
     """,
 )
 @click.argument("file")

@@ -36,7 +36,8 @@ class OpenCVCamera:
 
         Args:
             camera: its number, or its path below /dev (one below /dev/v4l/by-id survives being plugged in again).
-            width: wanted, pixels; the camera takes the nearest that it can; None: its own.
+            width: wanted, pixels; the camera takes the nearest that it can; None: its own, or, with a height, by the
+                ratio of its own.
             height: likewise.
             fps: frames a second wanted; None or 0: its own.
 
@@ -54,7 +55,9 @@ class OpenCVCamera:
                 f"{name}: expected a camera that OpenCV can open; got a refusal (in use, or not yours to read?); "
                 f"{_advice()}"
             )
-        if width is not None and height is not None and width * height > DEFAULT_SIZE[0] * DEFAULT_SIZE[1]:
+        if width or height:
+            width, height = self._whole_size(width, height)
+        if width and height and width * height > DEFAULT_SIZE[0] * DEFAULT_SIZE[1]:
             # Raw pictures of this size do not pass USB 2 at full rate, so ask for JPEG; a camera without it ignores it.
             self._capture.set(cv2.CAP_PROP_FOURCC, _fourcc("MJPG"))
         for key, value in (
@@ -65,6 +68,15 @@ class OpenCVCamera:
             if value:
                 self._capture.set(key, float(value))
         self.fps = sound_fps(self._capture.get(cv2.CAP_PROP_FPS))
+
+    def _whole_size(self, width: int | None, height: int | None) -> tuple[int, int]:
+        """Return both sides in pixels, a missing one by the camera's own ratio: OpenCV sets V4L2's only together."""
+        own = (self._capture.get(cv2.CAP_PROP_FRAME_WIDTH), self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        own_width, own_height = own if min(own) > 0 else DEFAULT_SIZE
+        return (
+            width or max(1, round((height or own_height) * own_width / own_height)),
+            height or max(1, round((width or own_width) * own_height / own_width)),
+        )
 
     def read(self) -> npt.NDArray[np.uint8] | None:
         """Return the next frame, (height, width, 3) uint8 RGB; None where none came."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge.errors import CameraError, ImageError
 from edge.images import list_images, read_image
@@ -126,7 +127,8 @@ class Pictures(Closing):
         self._paths = list_images([path])
         self._on_status = on_status
         self._stopped = False
-        self.height, self.width = read_image(self._paths[0]).shape[:2]
+        self._first: npt.NDArray[np.uint8] | None = read_image(self._paths[0])
+        self.height, self.width = self._first.shape[:2]
         self.fps = (fps or DEFAULT_FPS) / self._every
         self.total: int | None = -(-len(self._paths) // self._every)
 
@@ -137,7 +139,7 @@ class Pictures(Closing):
             if self._stopped:
                 return
             try:
-                picture = read_image(self._paths[index])
+                picture = self._read(index)
             except ImageError as error:
                 if self._on_status is not None:
                     self._on_status(Status("skipped", str(error), time.monotonic()))
@@ -148,6 +150,13 @@ class Pictures(Closing):
     def stop(self) -> None:
         """Let `frames` end with the picture that it is at."""
         self._stopped = True
+
+    def _read(self, index: int) -> npt.NDArray[np.uint8]:
+        """Return a picture; the first one was read when the folder was opened, and is kept until it is handed out."""
+        if index == 0 and self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return read_image(self._paths[index])
 
 
 def is_picture_folder_or_file(path: Path) -> bool:

@@ -33,6 +33,7 @@ class Paced(Closing):
         self._open_file = open_file
         self._source = open_file(on_status)
         self._stopped = False
+        self._count = self._dropped = 0  # frames so far; those of them left out since the last one handed out
         self.name, self.fps = self._source.name, self._source.fps or DEFAULT_FPS
         self.width, self.height = self._source.width, self._source.height
 
@@ -42,15 +43,11 @@ class Paced(Closing):
         Raises:
             CameraError: the file is gone or has no frames any more.
         """
-        base = 0
         while not self._stopped:
-            last = base - 1
-            for frame in self._round(base):
-                last = frame.index
-                yield frame
-            if last < base and not self._stopped:
+            before = self._count
+            yield from self._round()
+            if self._count == before and not self._stopped:
                 raise CameraError(f"{self.name}: expected frames; got none; check the file")
-            base = last + 1
             self._source.close()
             if not self._stopped:
                 self._source = self._open_file(None)
@@ -64,23 +61,25 @@ class Paced(Closing):
         self._stopped = True
         self._source.close()
 
-    def _round(self, base: int) -> Iterator[Frame]:
-        """Yield the frames of one round, counted from `base`."""
-        begun_s, shown_s, dropped = time.monotonic(), -_LONGEST_SKIP_S, 0
+    def _round(self) -> Iterator[Frame]:
+        """Yield the frames of one round, counted on from the last one."""
+        begun_s, shown_s, base = time.monotonic(), -_LONGEST_SKIP_S, self._count
         first_s: float | None = None
         for frame in self._source.frames():
+            self._count = base + frame.index + 1
+            self._dropped += frame.dropped
             first_s = frame.captured_s if first_s is None else first_s
             due_s = begun_s + frame.captured_s - first_s
             now_s = time.monotonic()
             if now_s > due_s + 1 / self.fps and now_s - shown_s < _LONGEST_SKIP_S:
-                dropped += 1 + frame.dropped
+                self._dropped += 1
                 continue
             self._wait_until(due_s)
             if self._stopped:
                 return
             shown_s = time.monotonic()
-            yield Frame(frame.picture, base + frame.index, shown_s, dropped + frame.dropped)
-            dropped = 0
+            dropped, self._dropped = self._dropped, 0
+            yield Frame(frame.picture, base + frame.index, shown_s, dropped)
         self._wait_until(time.monotonic() + 1 / self.fps)  # the last frame's own time
 
     def _wait_until(self, due_s: float) -> None:

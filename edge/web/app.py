@@ -60,6 +60,7 @@ class Pages:
         self._executor, self._about = executor, about
         self.watching, self._listening = Viewers(most), Viewers(most)
         self._reading_stills = Viewers(STILLS_AT_ONCE)
+        self._pictured: list[str] = []  # of each live picture that is being sent: which page asked for it
         self._open: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._closing = False
 
@@ -145,6 +146,8 @@ class Pages:
             response = web.StreamResponse(headers={"Content-Type": "multipart/x-mixed-replace; boundary=frame"})
             await response.prepare(request)
             number, sent = 0, b"--frame\r\n"
+            page = request.query.get("page", "")
+            self._pictured.append(page)
             try:
                 while not self._closing and request.transport is not None:  # before the first frame nothing is written
                     number, jpeg = await self._view.newer(number, _REPEAT_S)
@@ -155,6 +158,7 @@ class Pages:
                             break
                         sent = b""
             finally:
+                self._pictured.remove(page)
                 if self.watching.now <= 1:
                     self._view.forget()
         return response
@@ -174,7 +178,8 @@ class Pages:
                 changes = self._hub.changes
                 new = [entry for entry in self._hub.seconds() if entry["second"] > second]
                 second = new[-1]["second"] if new else second
-                text = json.dumps({**self._now(), "seconds": new}, allow_nan=False)
+                pictured = request.query.get("page", "") in self._pictured
+                text = json.dumps({**self._now(), "picture": pictured, "seconds": new}, allow_nan=False)
                 if not await self._written(request, response, f"data: {text}\n\n".encode()):
                     break
                 await asyncio.sleep(_EVENT_PAUSE_S)

@@ -13,19 +13,24 @@ from typing import Any
 from edge.errors import EdgeError
 from edge.sources.frames import Closing
 from edge.web.app import Pages
-from edge.web.guard import Guard
+from edge.web.guard import HEADERS, Guard
 from edge.web.hub import Hub
 from edge.web.stills import Stills
 from edge.web.view import LiveView
 
-MOST_CONNECTIONS = 64
+_LEAST_CONNECTIONS = 64  # that are allowed however few the viewers
+_SPARE_CONNECTIONS = 16  # beside a page's two, picture and events: for its files, still pictures, and refusals
 _IDLE_S = 15.0  # for a request to come, and for the next one
 _LOGGER = "edge.web"
 _START_S, _END_S = 30.0, 5.0  # a loaded board takes its time to import the web library
 
 
 class WebServer(Closing):
-    """Serves the page from a thread of its own until it is closed."""
+    """Serves the page from a thread of its own until it is closed.
+
+    Attributes:
+        most_connections: at once; those above are cut off.
+    """
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class WebServer(Closing):
             EdgeError: it does not start.
         """
         self._listener = listener
+        self.most_connections = max(_LEAST_CONNECTIONS, 2 * viewers + _SPARE_CONNECTIONS)
         self._executors = [ThreadPoolExecutor(1, "fer-edge view"), ThreadPoolExecutor(1, "fer-edge stills")]
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,19 +99,29 @@ class WebServer(Closing):
 
         loop = asyncio.get_running_loop()
         end = asyncio.Event()
-        runner = web.AppRunner(
-            self.pages.application(),
-            access_log=None,
-            logger=_logger(),
-            keepalive_timeout=_IDLE_S,
-            lingering_time=2.0,
-            shutdown_timeout=1.0,
-        )
+        options: dict[str, Any] = {
+            "access_log": None,
+            "logger": _logger(),
+            "keepalive_timeout": _IDLE_S,
+            "lingering_time": 2.0,
+        }
+
+        class Answering(web.RequestHandler):
+            """Answers on a connection; in aiohttp's own answers, to what is no request, with our headers."""
+
+            def handle_error(self, *words: Any, **more: Any) -> web.StreamResponse:
+                response = super().handle_error(*words, **more)
+                response.headers.update(HEADERS)
+                return response
+
+        def answering() -> asyncio.Protocol:
+            room = len(serve.connections) < self.most_connections
+            return Answering(serve, loop=loop, **options) if room else _Refused()
+
+        runner = web.AppRunner(self.pages.application(), shutdown_timeout=1.0, **options)
         await runner.setup()
         serve: Any = runner.server
-        listening = await loop.create_server(
-            lambda: serve() if len(serve.connections) < MOST_CONNECTIONS else _Refused(), sock=self._listener
-        )
+        listening = await loop.create_server(answering, sock=self._listener)
         self._loop, self._end = loop, end.set
         self._hub.connect(loop)
         self._ready.set()

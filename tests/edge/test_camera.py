@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import csv
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,14 @@ def test_a_camera_that_is_not_there_is_one_line(run: Run, int8_path: Path) -> No
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("error: camera 978: expected /dev/video978; got no such device")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_cameras_rows_are_dated(run: Run, int8_path: Path, tmp_path: Path) -> None:
+    words = ("camera", "synthetic", "--model", int8_path, "--detector", "haar", "--csv", tmp_path / "a.csv")
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    assert run(*words, "--max-frames", 3).exit_code == 0
+    times = [datetime.fromisoformat(row["time_utc"]) for row in csv.DictReader((tmp_path / "a.csv").open())]
+    assert times and before < times[0] <= times[-1] < datetime.now(UTC)
 
 
 def test_a_file_is_pointed_to_its_own_command(run: Run) -> None:

@@ -161,6 +161,15 @@ def test_a_bmp_without_masks_or_room_for_them_has_the_usual_order(header_size: i
     assert decode_image(bitfields(40)).tolist() == [[[200, 2, 1]]]
 
 
+def test_one_of_the_grey_levels_of_sixteen_bits_is_transparent_not_those_about_it() -> None:
+    levels = np.array([[29_950, 30_000, 30_070, 0]], np.uint16)  # the first three are 117 of 8 bits
+    content, clear = sixteen_bit(".png", levels), b"tRNS" + struct.pack(">H", 30_000)
+    chunk = struct.pack(">I", 2) + clear + struct.pack(">I", zlib.crc32(clear))
+    end_of_header = 8 + 25
+    picture = decode_image(content[:end_of_header] + chunk + content[end_of_header:])
+    assert picture[0, :, 0].tolist() == [117, 255, 117, 0]
+
+
 def test_sixteen_bit_alpha_is_laid_on_white() -> None:
     pixels = np.array([[[0, 0, 0, 0], [0, 0, 0, 65535], [0, 0, 65535, 32896]]], np.uint16)
     assert decode_image(sixteen_bit(".png", pixels)).tolist() == [[[255] * 3, [0] * 3, [255, 127, 127]]]

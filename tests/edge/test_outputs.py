@@ -9,7 +9,9 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections import namedtuple
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -84,6 +86,19 @@ def test_csv_has_a_heading_and_a_row_a_face(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_cameras_rows_have_their_time_and_a_files_none(tmp_path: Path) -> None:
+    for live in (True, False):
+        before = datetime.now(UTC)
+        with CsvFile(tmp_path / "a.csv", EMOTIONS, live=live) as output:
+            output.write(reading(0, face(), at_s=time.monotonic() - 3600))
+        (row,) = csv.DictReader((tmp_path / "a.csv").open())
+        if live:
+            ago = before - datetime.fromisoformat(row["time_utc"])
+            assert abs(ago - timedelta(hours=1)) < timedelta(minutes=1) and row["time_utc"].endswith("+00:00")
+        else:
+            assert row["time_utc"] == ""
+
+
 def test_events_are_lines_for_people() -> None:
     lines: list[str] = []
     output = EventLines(lines.append)
@@ -105,18 +120,60 @@ def test_a_new_run_replaces_a_file_or_goes_on_in_it(tmp_path: Path) -> None:
 
 
 def test_going_on_drops_a_line_that_a_killed_run_did_not_finish(tmp_path: Path) -> None:
+    def ours(tail: bytes) -> bool:
+        return tail[:1] in (b"t", b"x")
+
     (tmp_path / "a").write_text("one\ntwo\nthr")
-    with LineFile(tmp_path / "a", append=True) as file:
+    with LineFile(tmp_path / "a", True, ours) as file:
         file.write_line("four")
     assert (tmp_path / "a").read_text() == "one\ntwo\nfour\n"
     (tmp_path / "b").write_text("x" * 100_000)
-    with LineFile(tmp_path / "b", append=True) as file:
+    with LineFile(tmp_path / "b", True, ours) as file:
         assert file.empty
         file.write_line("one")
     assert (tmp_path / "b").read_text() == "one\n"
     (tmp_path / "c").write_text("one\n" + "x" * 200_000)
-    LineFile(tmp_path / "c", append=True).close()
+    LineFile(tmp_path / "c", True, ours).close()
     assert (tmp_path / "c").read_text() == "one\n"
+    for kept in ("one\nno newline", "no newline"):
+        (tmp_path / "d").write_text(kept)
+        with LineFile(tmp_path / "d", True, ours) as file:
+            assert not file.empty
+            file.write_line("four")
+        assert (tmp_path / "d").read_text() == f"{kept}\nfour\n"
+
+
+@pytest.mark.parametrize("before", ["", "a line\n"])
+def test_going_on_in_json_lines_drops_nothing_but_a_part_of_one(before: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with JsonLines.to_file(path, {}) as output:
+        output.write(reading(0, face()))
+    whole = path.read_text().splitlines()[1]
+    cases = [("{", ""), (whole[:11], ""), (whole[:-1], ""), (whole, f"{whole}\n"), ("notes", "notes\n"),
+             ('{"type', ""), ('{"mine":1', '{"mine":1\n')]  # fmt: skip
+    for tail, kept in cases:
+        path.write_text(before + tail)
+        JsonLines.to_file(path, {}, append=True).close()
+        assert path.read_text() == before + kept + '{"type":"meta"}\n', tail
+
+
+def test_going_on_in_a_csv_drops_nothing_but_a_part_of_a_row_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with CsvFile(path, EMOTIONS) as output:
+        output.write(reading(0, face()))
+    heading, row, _ = path.read_text().split("\n")
+    cases = [(f"{heading}\n", row[:9], ""), (f"{heading}\n", row[:-1], ""), (f"{heading}\n{row}\n", "1", ""),
+             (f"{heading}\n", row, f"{row}\n"), ("", heading, f"{heading}\n"),
+             ("a,b\n", "1,2", "1,2\n"), ("", "notes", "notes\n"),
+             (f"{heading}\n", "x" * 200_000, "x" * 200_000 + "\n")]  # fmt: skip
+    for before, tail, kept in cases:
+        path.write_text(before + tail)
+        with CsvFile(path, EMOTIONS, append=True) as output:
+            output.write(reading(0, face()))
+        assert path.read_text() == f"{before}{kept}{row}\n", tail
+    path.write_text(heading[:20])
+    CsvFile(path, EMOTIONS, append=True).close()
+    assert path.read_text() == f"{heading}\n"
 
 
 def test_a_full_disk_leaves_whole_lines_and_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,17 @@ def test_the_pipeline_record_accounts_for_the_whole_frame(run: Run, tmp_path: Pa
     assert "stability: " in result.stdout and "load_1m" in record["machine"]
 
 
+def test_stages_are_summed_up_over_the_frames_on_which_they_ran(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "p.json"
+    words = ("benchmark", "pipeline", "--frames", 12, "--warmup", 3, "--width", 320, "--height", 240)
+    assert run(*words, "--infer-every", 3, "--record", target).exit_code == 0
+    record = read_record(target)
+    assert record["faces_per_frame"] == 1 and record["infer_every"] == 3
+    assert {name: stage["n"] for name, stage in record["stages_ms"].items()} == {
+        "decode": 12, "detect": 4, "crop": 4, "infer": 4, "post": 12,
+    }  # fmt: skip
+
+
 def test_a_live_record_tells_the_capture_thread_apart(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "p.json"
     words = ("benchmark", "pipeline", "--live", 60, "--frames", 12, "--warmup", 3, "--width", 320, "--height", 240)

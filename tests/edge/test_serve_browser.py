@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,16 @@ from tests.browser import chromium, needs_browser, resize, until
 from tests.edge.test_serve import serving
 
 pytest.importorskip("aiohttp")
+
+from edge.web.app import Pages
+from edge.web.guard import Guard, own_names
+from edge.web.hub import Hub
+from edge.web.listening import listening_socket
+from edge.web.server import WebServer
+from edge.web.stills import Stills
+from tests.edge.test_web_limits import no_recognizer, noisy
+from tests.edge.test_web_limits import until as web_until
+
 pytestmark = needs_browser
 
 
@@ -68,3 +80,35 @@ def test_the_console_holds_no_error_but_those_that_a_script_makes(page: Any) -> 
     assert page.get_log("browser") == []
     page.execute_script("console.error('planted')")
     assert "planted" in str(page.get_log("browser"))
+
+
+def test_a_picture_that_the_server_let_go_is_asked_for_again_unless_it_is_paused(
+    browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = listening_socket("127.0.0.1", 0)
+    about = {"uncertain_below": 0.5, "model": {"name": "", "recipe": ""}, "detector": "", "source": ""}
+    said = {"about": about, "accuracy": "", "notice": "", "intended_use": "", "not_for": ""}
+    written, cut = Pages._written, threading.Event()
+
+    async def stalls(pages: Pages, request: Any, response: Any, content: bytes) -> bool:
+        if request.path != "/live.mjpg" or cut.is_set():
+            return await written(pages, request, response, content)
+        cut.set()
+        request.transport.abort()
+        return False
+
+    guard, stills, hub = Guard(own_names("127.0.0.1", "pi"), any_address=False), Stills(no_recognizer), Hub()
+    with WebServer(listener, guard, hub, stills, said, viewers=2, view_fps=60) as running:
+        browser.get(f"http://localhost:{listener.getsockname()[1]}/")
+        hub.write(noisy(0))
+        assert until(browser, "document.getElementById('live').naturalWidth") == 640
+        source = "document.getElementById('live').src"
+        first = browser.execute_script(f"return {source}")
+        monkeypatch.setattr(Pages, "_written", stalls)
+        assert cut.wait(10)  # the last picture is said again
+        assert until(browser, f"{source} !== {first!r} && {source}").startswith(first.partition("at=")[0])
+        web_until(lambda: running.pages.watching.now == 1)
+        browser.find_element("id", "pause").click()
+        web_until(lambda: running.pages.watching.now == 0)
+        time.sleep(6)
+        assert browser.execute_script(f"return {source}") == "data:,"

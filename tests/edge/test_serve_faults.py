@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.errors import CameraError
+from edge.images import read_image
 from edge.sources import open_source
-from edge.sources.frames import Status
+from edge.sources.frames import Closing, Frame, Status
 from edge.sources.paced import Paced
 from edge.web.latency import SECONDS, LatencyMinute
-from tests.edge.scenes import astronaut_frame, write_video
+from tests.edge.scenes import astronaut_frame, frame_at, numbered, write_video
 from tests.edge.test_outputs import reading
 from tests.edge.test_video import lines_of, started
 
@@ -47,6 +51,53 @@ def test_a_slow_reader_of_a_file_misses_frames_and_is_told(film: Path) -> None:
             break
     source.close()
     assert frame.dropped > 0
+
+
+class Late(Closing):
+    """Three frames, the last two decoded long after their time."""
+
+    live, name, width, height, fps = False, "late", 64, 48, 1000.0
+    total: int | None = 3
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def frames(self) -> Iterator[Frame]:
+        for index in range(3):
+            time.sleep(0.02 if index else 0)
+            self.made += 1
+            yield frame_at(numbered(index), index, self.fps)
+
+    def stop(self) -> None:
+        """Go on."""
+
+
+def test_frames_left_out_at_the_end_of_a_round_are_counted_in_the_next_one() -> None:
+    late, handed_out, dropped = Late(), 0, 0
+    source = Paced(lambda told: late)
+    for frame in source.frames():
+        assert frame.index == late.made - 1
+        handed_out, dropped = handed_out + 1, dropped + frame.dropped
+        assert handed_out + dropped == frame.index + 1
+        if frame.index >= 9 and dropped:
+            break
+    source.close()
+
+
+def test_a_picture_is_read_once_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), astronaut_frame(160, 120))
+    reads = list[Path]()
+
+    def counted(path: Path) -> np.ndarray:
+        reads.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr("edge.sources.files.read_image", counted)
+    source = Paced(lambda told: open_source(tmp_path / "a.png", on_status=told))
+    frames = list(islice(source.frames(), 3))
+    source.close()
+    assert len(frames) == len(reads) == 3
+    assert (frames[0].picture == frames[2].picture).all()
 
 
 def test_a_file_that_is_gone_ends_the_stream(film: Path) -> None:

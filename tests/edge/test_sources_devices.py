@@ -22,9 +22,12 @@ class FakeCapture:
     """What `cv2.VideoCapture` gives, with a red picture."""
 
     opens, delivers = True, True
+    size = (640.0, 480.0)  # its own
 
     def __init__(self, camera: int | str, backend: int) -> None:
-        self.camera, self.settings = camera, {cv2.CAP_PROP_FPS: 30.0}
+        self.camera, self.settings = camera, {
+            cv2.CAP_PROP_FPS: 30.0, cv2.CAP_PROP_FRAME_WIDTH: self.size[0], cv2.CAP_PROP_FRAME_HEIGHT: self.size[1],
+        }  # fmt: skip
         self.order: list[int] = []
         FakeCapture.last = self
 
@@ -65,6 +68,31 @@ def test_a_cameras_frames_come_as_rgb_at_the_size_and_rate_asked_for(capture: ty
     assert cv2.CAP_PROP_FOURCC not in asked
     camera.close()
     assert not capture.last.opens
+
+
+@pytest.mark.parametrize(
+    ("own", "options", "size"),
+    [((1920.0, 1080.0), {"width": 1280}, (1280, 720)), ((1920.0, 1080.0), {"height": 360}, (640, 360)),
+     ((640.0, 480.0), {"height": 240}, (320, 240)), ((0.0, 0.0), {"width": 320}, (320, 240)),
+     ((1920.0, 1080.0), {"width": 1, "height": 3}, (1, 3))],
+)  # fmt: skip
+def test_a_width_or_height_alone_is_asked_for_with_the_other_by_the_cameras_own_ratio(
+    own: tuple[float, float],
+    options: dict[str, int],
+    size: tuple[int, int],
+    capture: type[FakeCapture],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeCapture, "size", own)
+    OpenCVCamera("/dev", **options)
+    asked = [key for key in capture.last.order if key != cv2.CAP_PROP_FOURCC]
+    assert asked == [cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT]
+    assert tuple(capture.last.settings[key] for key in asked) == size
+
+
+def test_without_a_size_the_camera_keeps_its_own(capture: type[FakeCapture]) -> None:
+    OpenCVCamera("/dev")
+    assert capture.last.order == []
 
 
 def test_large_frames_are_asked_for_as_jpeg_before_their_size(capture: type[FakeCapture]) -> None:

@@ -66,6 +66,19 @@ def test_the_detector_runs_on_each_nth_frame_only(classifier: Classifier) -> Non
     assert all(reading.faces[0].instant is not None for reading in readings)
 
 
+def test_the_detector_runs_on_the_first_frame_of_each_scene_and_counts_from_there(classifier: Classifier) -> None:
+    detector = ScriptedDetector([LEFT])
+    stream = Stream(Recognizer(classifier, detector), StreamSettings(detect_every=3))
+    whole = picture(models.RED)
+    cut = whole[:90]
+    frames = [frame_at(image, number) for number, image in enumerate([whole, whole, cut, cut, cut, cut, whole])]
+    frames += [dataclasses.replace(frame_at(whole, 7), captured_s=10.0), frame_at(whole, 301)]  # far apart: another one
+    readings = [stream(frame) for frame in frames]
+    found = [reading.faces[0].detected for reading in readings]
+    assert found == [True, False, True, False, False, True, True, True, False]
+    assert [reading.faces[0].track for reading in readings] == [1, 1, 2, 2, 2, 2, 3, 4, 4]
+
+
 def test_the_classifier_runs_on_each_nth_frame_and_at_once_on_a_new_face(classifier: Classifier) -> None:
     found = [[LEFT], [LEFT, RIGHT], [LEFT, RIGHT], [LEFT, RIGHT], [LEFT, RIGHT]]
     settings = StreamSettings(detect_every=1, infer_every=4)
@@ -73,6 +86,17 @@ def test_the_classifier_runs_on_each_nth_frame_and_at_once_on_a_new_face(classif
     instants = [{face.track: face.instant is not None for face in reading.faces} for reading in readings]
     assert instants == [{1: True}, {1: False}, {1: False, 2: True}, {1: False, 2: False}, {1: True, 2: True}]
     assert readings[1].faces[0].probabilities == readings[0].faces[0].probabilities
+
+
+def test_a_stage_takes_no_time_on_a_frame_on_which_it_did_not_run(classifier: Classifier) -> None:
+    settings = StreamSettings(infer_every=3)
+    readings = read(classifier, [picture(models.RED)] * 7, settings)
+    for stage in ("crop", "infer"):
+        ran = [reading.latency_ms[stage] > 0 for reading in readings]
+        assert ran == [True, False, False, True, False, False, True], stage
+    for reading in read(classifier, [picture(models.RED)] * 3, settings, []):
+        assert (reading.latency_ms["crop"], reading.latency_ms["infer"]) == (0, 0)
+        assert reading.latency_ms["track"] > 0
 
 
 def test_after_a_sudden_change_the_answer_turns_after_ln_2_time_constants(classifier: Classifier) -> None:

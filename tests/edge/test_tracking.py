@@ -103,6 +103,14 @@ def test_frames_far_apart_belong_to_different_scenes() -> None:
     assert [track.number for track in tracker.update(BLANK[:200], 10.1, [at(50)])] == [3]  # another size of frame
 
 
+def test_a_tracker_tells_which_frame_begins_a_scene() -> None:
+    tracker = Tracker()
+    assert tracker.begins_scene(BLANK, 0)
+    tracker.update(BLANK, 0, [at(50)])
+    assert not tracker.begins_scene(BLANK, 5.0) and tracker.begins_scene(BLANK, 5.1)
+    assert tracker.begins_scene(BLANK[:200], 0.1)
+
+
 def test_a_face_that_walks_out_of_the_picture_leaves_at_once() -> None:
     tracker = Tracker()
     follow(tracker, [[at(x)] for x in (60, 48, 36, 24, 12)])

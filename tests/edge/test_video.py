@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import click.testing
 import cv2
@@ -19,12 +21,18 @@ import numpy as np
 import pytest
 
 from edge.__main__ import cli as every_command
+from edge.commands.streaming import _ended_by_signals
 from edge.errors import OutputError
 from edge.videos import AnnotatedVideo
 from tests.edge.scenes import astronaut_frame, cli, write_video
 
 Run = Callable[..., click.testing.Result]
 FRAMES = 45
+ON_ITS_TERMINAL = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+runpy.run_module("tests.edge.scenes", run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -88,7 +96,7 @@ def test_a_film_becomes_json_csv_and_an_annotated_film_of_each_frame(
     assert [event for event in events if event[0] != "changed"] == [("appeared", 1), ("left", 1), ("appeared", 2)]
     rows = list(csv.DictReader(table.open()))
     assert len(rows) == sum(len(frame["faces"]) for frame in frames) > 20
-    assert {row["track"] for row in rows} == {"1", "2"}
+    assert {row["track"] for row in rows} == {"1", "2"} and {row["time_utc"] for row in rows} == {""}
 
 
 def test_the_run_opens_with_the_model_its_accuracy_and_the_lag_and_ends_with_a_summary(
@@ -127,6 +135,16 @@ def test_pictures_can_stand_for_a_film(run: Run, int8_path: Path, tmp_path: Path
         cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     result = run("video", tmp_path, "--model", int8_path, "--detector", "haar", "--json")
     assert [[face["track"] for face in frame["faces"]] for frame in lines_of(result.stdout)[1:]] == [[1], [1], [1]]
+
+
+def test_a_face_is_found_in_each_of_a_folder_s_pictures_of_different_sizes(
+    run: Run, int8_path: Path, tmp_path: Path
+) -> None:
+    for number in range(6):
+        frame = astronaut_frame(160, 120)[: 240 - number % 2]
+        cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    result = run("video", tmp_path, "--model", int8_path, "--detector", "haar", "--json")
+    assert [len(frame["faces"]) for frame in lines_of(result.stdout)[1:]] == [1] * 6
 
 
 def test_two_photographed_people_who_cross_keep_their_numbers(
@@ -248,7 +266,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is_and_lines_take_its_place(int8_p
     assert "frames  [" not in piped.stderr and "\x1b" not in piped.stdout
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_run_closes_its_files_in_order(
     number: int, code: int, running: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -259,6 +277,41 @@ def test_an_interrupted_run_closes_its_files_in_order(
     count = len(lines_of((tmp_path / "a.jsonl").read_text())) - 1
     assert 5 <= count < 1800 and frames_in(tmp_path / "a.mp4") == count
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "a.mp4"]
+
+
+def test_a_terminal_that_is_gone_leaves_whole_files(int8_path: Path, long_film: Path, tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    words = ("video", long_film, "--model", int8_path, "--detector", "haar", "--csv", tmp_path / "a.csv", "--out",
+             tmp_path / "a.mp4")  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_ITS_TERMINAL, *map(str, words)], stdin=terminal, stdout=terminal, stderr=terminal,
+        env=os.environ | {"FER_EDGE_NO_NOTICE": "1"}, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if (tmp_path / "a.csv").exists() and (tmp_path / "a.csv").read_text().count("\n") > 5:
+            break
+        time.sleep(0.05)
+    os.close(controller)
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGHUP)  # as its shell does too
+    process.wait(60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.mp4"]
+    assert 5 <= frames_in(tmp_path / "a.mp4") < 1800
+
+
+@pytest.mark.parametrize(("handler", "stopped"), [(signal.SIG_IGN, False), (lambda number, frame: None, True)])
+def test_a_run_under_nohup_goes_on_without_its_terminal(handler: Any, stopped: bool) -> None:
+    source = Mock()
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        with _ended_by_signals(source) as ended:
+            signal.raise_signal(signal.SIGHUP)
+        assert (ended, source.stop.called) == ([signal.SIGHUP] if stopped else [], stopped)
+        assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_killed_run_leaves_no_half_video_and_the_next_one_works(

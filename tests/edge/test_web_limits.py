@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import MappingProxyType
 
 import numpy as np
@@ -18,7 +19,7 @@ from edge.recognizer import Recognizer
 from edge.sources import Frame
 from edge.sources.frames import Status
 from edge.stream import StreamReading
-from edge.web.guard import Guard, own_names
+from edge.web.guard import HEADERS, Guard, own_names
 from edge.web.hub import Hub
 from edge.web.listening import listening_socket
 from edge.web.server import WebServer
@@ -88,6 +89,23 @@ def test_a_viewer_that_takes_nothing_is_let_go_and_one_that_reads_stays(
         assert 2 in counts and counts[-1] == 1
 
 
+def test_a_pages_events_tell_whether_its_own_picture_is_being_sent(server: tuple[WebServer, int], hub: Hub) -> None:
+    port = server[1]
+    with connected(port, asked("/api/events?page=a")) as events, connected(port, asked("/live.mjpg?page=b")):
+        told = events.makefile("rb")
+
+        def pictured() -> bool:
+            hub.write(noisy(0))
+            line = next(line for line in told if line.startswith(b"data: "))
+            found: bool = json.loads(line.removeprefix(b"data: "))["picture"]
+            return found
+
+        assert not pictured()
+        with connected(port, asked("/live.mjpg?page=a"), 4096):  # takes nothing
+            until(pictured)
+            until(lambda: not pictured())
+
+
 def test_without_a_viewer_nothing_is_encoded_however_many_frames_come(server: tuple[WebServer, int], hub: Hub) -> None:
     running, port = server
     for number in range(20):
@@ -131,6 +149,20 @@ def test_what_is_no_host_origin_or_encoding_is_refused_without_a_traceback(
         while client.recv(1 << 16):  # until the server is done with it
             pass
     assert not caplog.records
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n"])
+def test_what_is_no_request_is_answered_with_every_safe_header_and_no_versions(
+    sent: bytes, server: tuple[WebServer, int]
+) -> None:
+    with connected(server[1], sent) as client:
+        answer = b""
+        while part := client.recv(1 << 16):
+            answer += part
+    lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert lines[0].startswith(("HTTP/1.0 400", "HTTP/1.1 400"))
+    assert set(lines) >= {f"{name}: {value}" for name, value in HEADERS.items()}
+    assert b"aiohttp" not in answer
 
 
 def test_an_upload_that_is_broken_off_is_not_reported(
@@ -178,9 +210,9 @@ def test_viewers_hear_that_the_camera_is_lost_and_back(server: tuple[WebServer, 
 
 
 def test_a_connection_above_the_limit_is_cut_off_and_one_below_is_answered(
-    server: tuple[WebServer, int], monkeypatch: pytest.MonkeyPatch
+    server: tuple[WebServer, int],
 ) -> None:
-    monkeypatch.setattr("edge.web.server.MOST_CONNECTIONS", 2)
+    server[0].most_connections = 2
     port = server[1]
     with connected(port, asked("/live.mjpg")) as first, connected(port, asked("/api/events")) as second:
         assert first.recv(12) == second.recv(12) == b"HTTP/1.1 200"
@@ -193,6 +225,17 @@ def test_a_connection_above_the_limit_is_cut_off_and_one_below_is_answered(
         time.sleep(0.05)
     with connected(port, asked("/healthz")) as again:
         assert again.recv(12) == b"HTTP/1.1 200"
+
+
+def test_as_many_viewers_as_are_allowed_are_answered_and_one_more_is_told_so(hub: Hub) -> None:
+    listener = listening_socket("127.0.0.1", 0)
+    guard = Guard(own_names("127.0.0.1", "pi"), any_address=False)
+    port = listener.getsockname()[1]
+    with WebServer(listener, guard, hub, Stills(no_recognizer), {}, viewers=50, view_fps=60), ExitStack() as stack:
+        for status in [200] * 50 + [503]:
+            for path in ("/live.mjpg", "/api/events"):
+                client = stack.enter_context(connected(port, asked(path)))
+                assert client.recv(12) == f"HTTP/1.1 {status}".encode()
 
 
 def test_a_third_upload_at_once_is_told_to_come_again(server: tuple[WebServer, int]) -> None:

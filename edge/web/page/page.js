@@ -1,9 +1,12 @@
 "use strict";
 const STAGES = ["detect", "crop", "infer", "track", "view", "end to end"];
+const AGAIN_MS = 5000; // between two requests for the picture
+const page = Math.random().toString(36).slice(2); // by it the events tell whether this page's picture is being sent
 const get = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
 let seconds = [];
 let paused = false;
+let watched = 0; // when the picture was asked for
 let below = 0.5;
 
 if (location.search) history.replaceState(null, "", "/"); // the token leaves the address
@@ -16,7 +19,8 @@ function make(name, text, kind) {
 }
 
 function watch() {
-  get("live").src = paused || document.hidden ? "data:," : `/live.mjpg?${Date.now()}`;
+  watched = performance.now();
+  get("live").src = paused || document.hidden ? "data:," : `/live.mjpg?page=${page}&at=${watched}`;
 }
 
 function showFace(box, face) {
@@ -109,6 +113,8 @@ function showSource(source) {
 }
 
 function show(state) {
+  // A browser does not tell that the server let a picture go (it took nothing for long, asleep perhaps).
+  if (!state.picture && !paused && !document.hidden && performance.now() - watched > AGAIN_MS) watch();
   showSource(state.source);
   get("viewers").textContent = `${state.viewers.now} of ${state.viewers.most} viewers`;
   showFaces(state.reading && ["live", "starting"].includes(state.source.state) ? state.reading.faces : []);
@@ -141,7 +147,7 @@ function again(text) {
 }
 
 function listen() {
-  const events = new EventSource("/api/events");
+  const events = new EventSource(`/api/events?page=${page}`);
   events.onmessage = (message) => show(JSON.parse(message.data));
   events.onerror = () => {
     events.close();
