@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import statistics
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from benchmarks.runtime.environment import plain_environment
 from benchmarks.runtime.record import common_fields
@@ -76,6 +78,13 @@ def first_answers(python: Path, picture: Path, repeats: int) -> list[dict[str, A
     return said
 
 
+def models_in(wheel: Path) -> dict[str, str]:
+    """Return the sha256 of each model file in fer-edge's wheel, by its name without suffix."""
+    with ZipFile(wheel) as content:
+        names = [name for name in content.namelist() if name.startswith("edge/models/") and name.endswith(".tflite")]
+        return {Path(name).stem: hashlib.sha256(content.read(name)).hexdigest() for name in sorted(names)}
+
+
 def footprint_record(
     folders: Sequence[Path],
     wheel: Path,
@@ -101,6 +110,7 @@ def footprint_record(
         "emulated": emulated,
         "wheel": wheel.name,
         "wheel_bytes": wheel.stat().st_size,
+        "models": models_in(wheel),
         **without_installers(footprint(folders)),
         "asks_for": asks_for(folders),
         "import_s": statistics.median(answer["import_s"] for answer in answers),

@@ -22,6 +22,8 @@ from benchmarks.arm.emulator import Emulator, Interval
 from benchmarks.arm.home import Home
 from benchmarks.runtime.footprint import footprint_record
 from benchmarks.runtime.record import write
+from edge.files import sha256_of
+from edge.modelfile import SHIPPED, shipped_model_path
 from tests.aarch64 import machines
 from tests.conftest import SHARED_DATA
 from tests.project.test_wheel import BASE, wheel  # noqa: F401  (the fixture)
@@ -251,6 +253,8 @@ def test_the_devices_own_tests_pass_there(guest: Guest) -> None:
 
 def test_the_base_install_is_the_four_packages_and_what_they_ask_for(guest: Guest, home: Home) -> None:
     path = home.folder / f"base-install-{guest.suite}-{guest.board}.json"
-    packages = json.loads(path.read_text(encoding="utf-8"))["packages"]
+    record = json.loads(path.read_text(encoding="utf-8"))
+    packages = record["packages"]
+    assert record["models"] == {name: sha256_of(shipped_model_path(name)) for name in SHIPPED}
     assert {"fer-edge", *BASE} <= {name.replace("_", "-") for name in packages}
     assert not {"tensorflow", "keras", "scipy", "matplotlib"} & set(packages)

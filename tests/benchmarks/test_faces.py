@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import sys
+from hashlib import sha256
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from click.testing import CliRunner
@@ -119,10 +121,15 @@ def test_the_footprint_of_this_environment_names_what_fer_edge_asks_for(tmp_path
 
     folder = Path(sysconfig.get_path("purelib"))
     answers = first_answers(HERE, next(iter(drawn_pictures(tmp_path).values())), 1)
-    (tmp_path / "a.whl").write_bytes(bytes(1000))
-    record = footprint_record([folder], tmp_path / "a.whl", answers, ["footprint"], "here")
+    wheel = tmp_path / "a.whl"
+    with ZipFile(wheel, "w") as content:
+        content.writestr("edge/models/tiny.tflite", b"")
+        content.writestr("edge/models/NOTICE", b"")
+        content.writestr("elsewhere/other.tflite", b"")
+    record = footprint_record([folder], wheel, answers, ["footprint"], "here")
     assert asks_for([folder]) == ["ai-edge-litert", "click", "numpy", "opencv-python-headless"]
-    assert record["wheel_bytes"] == 1000 and record["repeats"] == 1
+    assert record["wheel_bytes"] == wheel.stat().st_size and record["repeats"] == 1
+    assert record["models"] == {"tiny": sha256(b"").hexdigest()}
     assert 0 < record["import_s"] < record["first_answer_s"]
     assert record["answer"] is not None
     write(tmp_path / "record.json", record)

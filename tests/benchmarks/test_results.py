@@ -7,6 +7,8 @@ import json
 import shutil
 from pathlib import Path
 
+from edge.modelfile import SHIPPED
+
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
 
@@ -27,3 +29,10 @@ def test_every_reference_of_an_accuracy_record_is_published(tmp_path: Path) -> N
     for path in tmp_path.glob("*-float32-*.json"):  # written anew, with the same figures
         path.write_text(json.dumps(json.loads(path.read_text())), encoding="utf-8")
     assert lost_references(tmp_path)
+
+
+def test_every_base_install_that_is_published_holds_all_models_that_ship() -> None:
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "runtime").glob("*.json")]
+    installs = [record for record in records if record["kind"] == "footprint"]
+    assert len(installs) == 5
+    assert [sorted(record["models"]) for record in installs] == [sorted(SHIPPED)] * 5
