@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from convert.graph import INPUT, Graph, Node
+from train.identities import IDENTITIES
 
 Parts = list[tuple[str, dict[str, Any], dict[str, np.ndarray]]]
 ACTIVATIONS = ("gelu", "linear", "relu", "relu6", "sigmoid", "silu", "softmax")
@@ -241,7 +242,6 @@ def _plain(kind: str) -> Callable[[Any, str], Parts]:
 
 READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Activation": lambda layer, path: _activation_parts(layer.activation, path) or [("identity", {}, {})],
-    "ActivityRegularization": _plain("identity"),
     "Add": _plain("add"),
     "AveragePooling2D": _window("average_pool"),
     "BatchNormalization": _batch_norm,
@@ -249,11 +249,8 @@ READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Conv2D": _convolution,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise,
-    "Dropout": _plain("identity"),
     "Flatten": _plain("reshape"),
-    "GaussianNoise": _plain("identity"),
     "GlobalAveragePooling2D": _pooling,
-    "Identity": _plain("identity"),
     "LayerNormalization": _layer_norm,
     "LayerScale": _layer_scale,
     "MaxPooling2D": _window("max_pool"),
@@ -263,7 +260,6 @@ READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Rescaling": _rescaling,
     "Reshape": _plain("reshape"),
     "Softmax": _softmax,
-    "SpatialDropout2D": _plain("identity"),
-    "StochasticDepth": _plain("identity"),
     "ZeroPadding2D": _zero_padding,
+    **dict.fromkeys(IDENTITIES, _plain("identity")),
 }

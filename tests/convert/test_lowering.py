@@ -11,6 +11,7 @@ from convert.parity import compare, patchwork, randomize
 from convert.reading import UnsupportedLayerError, read
 from convert.rules import fold_grey, lower
 from tests.convert.networks import SIDE, pictures, small_network
+from train.identities import IDENTITIES
 
 
 def built(name: str, side: int = 32) -> Any:
@@ -232,6 +233,38 @@ def test_an_unsupported_layer_is_refused_by_class_and_path_with_the_supported_li
     model = keras.Model(picture, keras.layers.Dense(2)(pooled))
     with pytest.raises(UnsupportedLayerError, match=r"came UpSampling2D at 'inner/grow'; supported: .*Conv2D, Dense"):
         read(model)
+
+
+def test_augmentation_in_the_network_is_left_out_but_not_a_crop_to_another_size() -> None:
+    import keras
+
+    layers = keras.layers
+    picture = keras.Input((SIDE, SIDE, 3))
+    augmented = layers.RandomZoom(0.2)(layers.RandomContrast(0.2)(layers.RandomFlip("horizontal")(picture)))
+    x = layers.Conv2D(4, 3, name="stem")(layers.Rescaling(1 / 128, offset=-1)(augmented))
+    model = keras.Model(picture, layers.Dense(7)(layers.GlobalAveragePooling2D()(x)))
+    graph, _ = lower(read(model))
+    assert compare(model, graph, emit(graph), pictures(4)).holds
+    cropped = layers.GlobalAveragePooling2D()(layers.RandomCrop(8, 8, name="crop")(picture))
+    with pytest.raises(UnsupportedLayerError, match="came RandomCrop at 'crop'"):
+        read(keras.Model(picture, layers.Dense(7)(cropped)))
+
+
+def test_every_layer_that_is_left_out_hands_its_input_on() -> None:
+    import inspect
+
+    import keras
+
+    drawn = pictures(2).astype(np.float32)
+    rates = {"factor": 0.3, "rate": 0.3, "stddev": 0.3, "height_factor": 0.3, "width_factor": 0.3}
+    for name in sorted(set(IDENTITIES) - {"StochasticDepth"}):  # which is of our own backbones and keras.applications
+        layer = getattr(keras.layers, name)
+        known = inspect.signature(layer).parameters
+        needed = {key: value for key, value in rates.items() if key in known and known[key].default is known[key].empty}
+        needed |= {"factor": 4} if name == "RandomPosterization" else {}  # bits
+        picture = keras.Input((SIDE, SIDE, 3))
+        model = keras.Model(picture, layer(**needed)(picture))
+        assert np.array_equal(np.asarray(model(drawn, training=False)), drawn), name
 
 
 def test_an_operation_outside_layers_is_refused() -> None:

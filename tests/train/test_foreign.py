@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,28 @@ def test_network_on_normalized_pictures_gets_ours_in_front(tmp_path: Path, pictu
         "mine.keras: begins with no Rescaling or Normalization; (x - 128) / 128 is put in front",
     ]
     assert np.allclose(_answer(model, pictures), _answer(mine, (pictures - 128) / 128), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)],
+        lambda: [layers.GaussianNoise(0.1), layers.Dropout(0.1), layers.ActivityRegularization(l2=0.1)],
+        lambda: [layers.ZeroPadding2D(1)],
+    ],
+)
+def test_network_that_normalizes_behind_augmentation_or_padding_is_not_normalized_twice(
+    tmp_path: Path, pictures: np.ndarray, first: Callable[[], list[layers.Layer]]
+) -> None:
+    normalize = layers.Rescaling(1 / 128, offset=-1.0)
+    for own, lines in (([normalize], []), ([], ["begins with no Rescaling or Normalization; (x - 128) / 128 is put"])):
+        steps = [keras.Input((32, 32, 3)), *first(), *own, layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()]
+        mine = keras.Sequential([*steps, layers.Dense(7, name="logits")])
+        mine.save(tmp_path / "mine.keras")
+        model, came = _build(tmp_path / "mine.keras")
+        assert [line in told for line, told in zip(lines, came, strict=True)] == [True] * len(lines)
+        seen = pictures if own else (pictures - 128) / 128
+        assert np.allclose(_answer(model, pictures), _answer(mine, seen), atol=1e-5)
 
 
 def test_sequential_network_is_taken_too(tmp_path: Path) -> None:
