@@ -15,6 +15,7 @@ from convert.graph import INPUT, Graph, Node
 from train.identities import IDENTITIES
 
 Parts = list[tuple[str, dict[str, Any], dict[str, np.ndarray]]]
+JOINS = ("Add", "Concatenate", "Multiply")
 ACTIVATIONS = ("gelu", "linear", "relu", "relu6", "sigmoid", "silu", "softmax")
 
 
@@ -29,7 +30,7 @@ def read(model: Any) -> Graph:
         model: ``keras.Model`` with one input [None, height, width, 3] of known size and one output [None, classes].
 
     Raises:
-        UnsupportedLayerError: A layer, setting or input shape is not supported; the message names the path.
+        UnsupportedLayerError: A layer, setting, input or output shape is not supported; the message names the path.
     """
     functional = _functional(model, "")
     if len(functional.inputs) != 1 or len(functional.outputs) != 1:
@@ -42,6 +43,12 @@ def read(model: Any) -> Graph:
         raise UnsupportedLayerError(
             f"expected an input [None, height, width, 3] of fixed size; came {[None, *shape]}; "
             "build the model with a fixed picture size and three channels"
+        )
+    came = tuple(functional.outputs[0].shape)
+    if len(came) != 2:
+        raise UnsupportedLayerError(
+            f"expected an output [None, classes]; came {list(came)}; end the model in GlobalAveragePooling2D "
+            "or Flatten and Dense"
         )
     nodes = {INPUT: Node(INPUT, "input", (), shape, path=INPUT)}
     names = {id(functional.inputs[0]): INPUT}
@@ -88,6 +95,11 @@ def _read_layer(layer: Any, path: str, feeds: tuple[str, ...], outputs: list[Any
         raise UnsupportedLayerError(
             f"expected layers that the converter can lower; came {kind} at {path!r}; "
             f"supported: {', '.join(sorted(READERS))}"
+        )
+    if kind in JOINS and len(feeds) < 2:  # x * 0.5 is Keras' operation Multiply, whose constant is no feed
+        raise UnsupportedLayerError(
+            f"expected {kind} at {path!r} to join two layers or more; came {len(feeds)} and a constant; use a "
+            "Rescaling for constants"
         )
     shape = tuple(outputs[0].shape[1:])
     if None in shape:

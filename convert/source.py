@@ -86,7 +86,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     """The model of a run folder, or of a ``.keras`` file described by the data set.
 
     Raises:
-        DataError: Nothing there, Keras cannot read it, or its classes are not the labels.
+        DataError: Nothing there, Keras cannot read it, it has no graph, or its classes are not the labels.
     """
     from train.augment import Augment
     from train.exposure import before, supervision
@@ -100,6 +100,11 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
         )
     model = load_run(config.model).model if known else load_model(config.model)
     labels = tuple(known.get("labels", dataset.labels))
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise DataError(
+            f"expected a functional or built sequential Keras model in {config.model}; came {type(model).__name__} "
+            f"{model.name!r} without inputs; build it with keras.Model(inputs, outputs), or give it a keras.Input first"
+        )
     classes = model.outputs[0].shape[-1]
     if classes != len(labels):
         raise DataError(

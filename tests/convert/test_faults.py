@@ -68,6 +68,26 @@ def test_a_picture_of_any_size_is_refused(tmp_path: Path) -> None:
     assert "came one that takes (None, None, None, 3); build it with a fixed input size" in line
 
 
+def test_a_model_without_a_graph_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    keras.Sequential([layers.Flatten(), layers.Dense(7)]).save(tmp_path / "unbuilt.keras")
+    line = refused(tmp_path / "unbuilt.keras", tmp_path / "out")
+    assert "expected a functional or built sequential Keras model in" in line
+    assert "came Sequential 'sequential" in line
+
+
+def test_a_model_that_keeps_its_map_to_the_end_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(keras.layers.Conv2D(4, 3)(picture))
+    keras.Model(picture, keras.layers.Conv2D(7, 1)(pooled)).save(tmp_path / "map.keras")
+    line = refused(tmp_path / "map.keras", tmp_path / "out")
+    assert "expected an output [None, classes]; came [None, 1, 1, 7]" in line
+
+
 def test_a_data_set_without_training_pictures_is_refused(model: Path, tmp_path: Path) -> None:
     import cv2
 

@@ -277,6 +277,22 @@ def test_an_operation_outside_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("join", "text"),
+    [
+        (lambda x: x * 0.5, "expected Multiply at 'multiply.*' to join two layers or more; came 1 and a constant"),
+        (lambda x: 1.0 + x, "expected Add at 'add"),
+    ],
+)
+def test_an_operation_with_a_constant_is_not_taken_for_a_layer(join: Any, text: str) -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(join(picture))
+    with pytest.raises(UnsupportedLayerError, match=text):
+        read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
+
+
+@pytest.mark.parametrize(
     ("make", "text"),
     [
         (lambda layers: layers.Conv2D(6, 3, groups=3, name="c"), "expected one group, or one a channel at 'c'; came 3"),
