@@ -89,6 +89,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
         DataError: Nothing there, Keras cannot read it, it has no graph, or its classes are not the labels.
     """
     from train.augment import Augment
+    from train.devices import in_float32
     from train.exposure import before, supervision
     from train.runs import load_model, load_run
 
@@ -117,7 +118,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     phases = known.get("recipe", {}).get("phases", [])
     data = known.get("data", {})
     return Source(
-        model=model,
+        model=in_float32(model),
         name=re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "model",
         backbone=known.get("backbone", model.name),
         labels=labels,

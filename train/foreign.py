@@ -17,6 +17,7 @@ from keras import layers
 
 from edge.errors import DataError
 from train.applications import LOGITS, leaves
+from train.devices import in_float32
 from train.identities import IDENTITIES
 from train.runs import load_model
 
@@ -37,8 +38,11 @@ def adopt(path: Path, *, height: int, width: int, classes: int, dropout: float, 
     Raises:
         DataError: no such file, unsafe, another kind of model, or another input size.
     """
-    loaded = load_model(path)
-    _check_shape(loaded, path, height, width)
+    kept_as = load_model(path)
+    _check_shape(kept_as, path, height, width)
+    loaded = in_float32(kept_as)
+    if loaded is not kept_as:
+        report(f"{path.name}: built to compute in 16 bits; computes in float32 here, or as --mixed-precision says")
     trunk_output, head = _cut(loaded)
     kept = head if head is not None and _is_logits(head, classes) else None
     normalizes = _normalizes(loaded)

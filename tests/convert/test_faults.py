@@ -58,6 +58,19 @@ def test_a_nested_model_is_flattened_and_converted(tmp_path: Path) -> None:
     assert (out / "nested-float32.tflite").exists()
 
 
+def test_a_model_built_under_16_bits_is_converted_in_float32(tmp_path: Path) -> None:
+    import keras
+
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = small_network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "mixed.keras")
+    result = run(tmp_path / "mixed.keras", "--recipe", "float32", *WORDS, "--limit", "64", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+
+
 def test_a_picture_of_any_size_is_refused(tmp_path: Path) -> None:
     import keras
 
