@@ -1,9 +1,10 @@
-"""A data set's labels and pictures as a run knows them: classes mapped by name, colours as it was trained on."""
+"""A data set's labels and pictures as a run knows them: classes by name, colours and size as it was trained on."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from edge.contract import CropSpec
 from edge.errors import DataError
 
 
@@ -34,3 +35,16 @@ def as_colour(images: np.ndarray, colour: str) -> np.ndarray:
 
         return np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images])
     return images
+
+
+def as_trained(images: np.ndarray, crop: CropSpec) -> np.ndarray:
+    """Return pictures, uint8 ``(n, h, w[, 3])``, at the side that the training pictures had, where the crop names one.
+
+    Those of that size come back unchanged. A device brings any face to its model by way of that side.
+    """
+    from edge.preprocess import fit_face
+
+    side = crop.resolution_px
+    if side is None or images.shape[1:3] == (side, side):
+        return images
+    return np.stack([fit_face(image, crop, side, side) for image in images])
