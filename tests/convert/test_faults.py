@@ -58,6 +58,16 @@ def test_a_nested_model_is_flattened_and_converted(tmp_path: Path) -> None:
     assert (out / "nested-float32.tflite").exists()
 
 
+def test_a_limit_that_leaves_a_class_out_is_told(model: Path, tmp_path: Path) -> None:
+    for limit, told in (("6", ["train", "validation"]), ("7", [])):
+        words = ("--recipe", "float32", "--dataset", "synthetic", "--limit", limit, "--out", tmp_path / limit)
+        result = run(model, *words)
+        assert result.exit_code == 0, result.output
+        notes = [line for line in result.stderr.splitlines() if "hold none of" in line]
+        text = "the first 6 pictures of {} hold none of neutral; raise --limit for all classes"
+        assert notes == [text.format(part) for part in told]
+
+
 def test_a_model_built_under_16_bits_is_converted_in_float32(tmp_path: Path) -> None:
     import keras
 
