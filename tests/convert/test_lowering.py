@@ -320,12 +320,27 @@ def test_a_picture_of_unknown_size_or_one_channel_is_refused(shape: tuple[int | 
         read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
 
 
+def test_a_batch_norm_between_pooling_and_logits_keeps_the_logits() -> None:
+    import keras
+
+    layers = keras.layers
+    picture = keras.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="stem")(layers.Rescaling(1 / 128, offset=-1)(picture))
+    x = layers.Dropout(0.2)(layers.BatchNormalization()(layers.GlobalAveragePooling2D()(x)))
+    model = keras.Model(picture, layers.Dense(7)(x))
+    randomize(model, seed=1)
+    graph, used = lower(read(model))
+    assert "fold-norm" in used
+    assert compare(model, graph, emit(graph), pictures(8)).relative <= 1e-4
+
+
 def test_an_affine_layer_on_rows_that_nothing_takes_up_is_refused_at_emission() -> None:
     import keras
 
     picture = keras.Input((SIDE, SIDE, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(picture))
-    model = keras.Model(picture, keras.layers.Dense(2)(keras.layers.BatchNormalization(name="lone")(pooled)))
+    normalized = keras.layers.ReLU()(keras.layers.BatchNormalization(name="lone")(pooled))
+    model = keras.Model(picture, keras.layers.Dense(2)(normalized))
     graph, _ = lower(read(model))
     with pytest.raises(UnsupportedLayerError, match="came affine at 'lone', which nothing took up"):
         emit(graph)
