@@ -14,6 +14,7 @@ import numpy as np
 
 from convert.graph import INPUT, Graph, Node
 from convert.reading import UnsupportedLayerError
+from train.mapping import LUMINANCE
 
 WEIGHTED = ("conv2d", "depthwise", "dense")
 FUSED_ACTIVATIONS = ("relu", "relu6")
@@ -389,13 +390,9 @@ def fuse_activation(graph: Graph) -> Graph:
     return graph
 
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in the grey that the network was trained on (ITU-R BT.601, as cv2.COLOR_RGB2GRAY)."""
-
-
 GREY = "grey_picture"
 GREY_STEPS = (65, 127, 25)
-"""The same shares on the int8 grid, of 217: they add up to 1, so that a grey picture passes unchanged."""
+"""``LUMINANCE`` on the int8 grid, of 217: they add up to 1, so that a grey picture passes unchanged."""
 
 
 def fold_grey(graph: Graph) -> Graph:

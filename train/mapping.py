@@ -7,6 +7,8 @@ import numpy as np
 from edge.contract import CropSpec
 from edge.errors import DataError
 
+LUMINANCE = (0.299, 0.587, 0.114)  # share of red, green and blue in grey: ITU-R BT.601, as cv2.COLOR_RGB2GRAY
+
 
 def map_labels(labels: np.ndarray, source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:
     """Return int64 labels ``(n,)`` of ``source``'s order in ``target``'s order, by class name.
@@ -28,7 +30,7 @@ def map_labels(labels: np.ndarray, source: tuple[str, ...], target: tuple[str, .
 def as_colour(images: np.ndarray, colour: str) -> np.ndarray:
     """Return uint8 pictures as the network was trained on them: luminance ``(n, h, w)`` for ``grey``, else unchanged.
 
-    Luminance is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), what the converter folds into the first kernel.
+    Luminance is the sum of the channels by ``LUMINANCE``, what the converter folds into the first kernel.
     """
     if colour == "grey" and images.ndim == 4:
         import cv2

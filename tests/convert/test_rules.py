@@ -12,7 +12,6 @@ from convert.reading import UnsupportedLayerError
 from convert.rules import (
     GREY,
     GREY_STEPS,
-    LUMINANCE,
     RULES,
     affine_to_depthwise,
     crop_padding_taps,
@@ -32,6 +31,7 @@ from convert.rules import (
     split_silu,
     split_sums,
 )
+from train.mapping import LUMINANCE
 
 PLAIN = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
 
