@@ -53,6 +53,7 @@ from edge.errors import DataError
 from edge.files import record_text, sha256_of, write_atomically
 from edge.modelfile import parse_model
 from train.calibration import calibration_error, fit_temperature, temperature_effect
+from train.datasets import limit_note
 
 SCHEMA = 1
 PARITY_PICTURES = 64
@@ -149,6 +150,9 @@ def prepare(config: ConvertConfig, command: list[str], progress: Progress) -> Wo
     dataset = load_dataset(config)
     names = [dataset.part_name("validation"), *(dataset.part_name(part) for part in config.parts)]
     source = with_data_of_conversion(load_source(config, dataset), config, dataset)
+    for name in dict.fromkeys([dataset.part_name("train"), *names]):
+        if note := limit_note(dataset, name, config.limit):
+            progress.say(note)
     parts = [pictures(source, dataset, name, config.limit) for name in dict.fromkeys(names)]
     as_read = read(source.model)
     graph, used = _lowered(as_read, source, config, approximate=False)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from convert.graph import Graph
 from convert.optimizer import RelativeAdam
 from convert.parity import normalize
 from edge.files import atomic_path
+from train.archives import DAMAGED
 
 WARMUP_SHARE = 0.05
 FLOOR_SHARE = 0.05
@@ -210,12 +210,12 @@ def _write_state(path: Path, identity: str, run: _Loop, state: _State) -> None:
 def _read_state(path: Path, identity: str, run: _Loop) -> _State | None:
     """The state of a killed run of the same identity, put into the model and optimizer; None where there is none."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             header = json.loads(str(kept["header"]))
+            if header["identity"] != identity:
+                return None
             arrays = {name: kept[name] for name in kept.files}
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile):  # none, or damaged: begin anew
-        return None
-    if header["identity"] != identity:
+    except DAMAGED:  # none, or damaged: begin anew
         return None
     count = len(run.weights())
     run.set_weights([arrays[f"now{i}"] for i in range(count)])

@@ -75,14 +75,6 @@ def set_metadata(model: Any, name: str, data: bytes) -> None:
     model.metadata.append(entry)
 
 
-def get_metadata(model: Any, name: str) -> bytes | None:
-    """One named metadata buffer of a ``ModelT`` object, or None."""
-    for entry in model.metadata or []:
-        if (entry.name.decode() if isinstance(entry.name, bytes) else entry.name) == name:
-            return bytes(model.buffers[entry.buffer].data)
-    return None
-
-
 def _schema() -> Any:
     with quiet():
         from tensorflow.lite.python import schema_py_generated

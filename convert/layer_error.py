@@ -146,12 +146,6 @@ def layer_tensors(interpreter: Any, graph: Graph) -> dict[str, Any]:
     return {node.name: found[node.name] for node in graph if node.name in found}
 
 
-def worst(errors: list[LayerError], count: int) -> list[LayerError]:
-    """The layers that lose most by themselves, by ``own_channel_db``, the lowest first."""
-    known = [(error.own_channel_db, error) for error in errors if error.own_channel_db is not None]
-    return [error for _, error in sorted(known, key=lambda pair: pair[0])[:count]]
-
-
 def keeping_interpreter(content: bytes) -> Any:
     """An interpreter without XNNPACK that keeps every tensor of a file after an inference."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType

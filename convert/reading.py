@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from convert.graph import INPUT, Graph, Node
+from train.identities import IDENTITIES
 
 Parts = list[tuple[str, dict[str, Any], dict[str, np.ndarray]]]
+JOINS = ("Add", "Concatenate", "Multiply")
 ACTIVATIONS = ("gelu", "linear", "relu", "relu6", "sigmoid", "silu", "softmax")
 
 
@@ -28,7 +30,7 @@ def read(model: Any) -> Graph:
         model: ``keras.Model`` with one input [None, height, width, 3] of known size and one output [None, classes].
 
     Raises:
-        UnsupportedLayerError: A layer, setting or input shape is not supported; the message names the path.
+        UnsupportedLayerError: A layer, setting, input or output shape is not supported; the message names the path.
     """
     functional = _functional(model, "")
     if len(functional.inputs) != 1 or len(functional.outputs) != 1:
@@ -41,6 +43,12 @@ def read(model: Any) -> Graph:
         raise UnsupportedLayerError(
             f"expected an input [None, height, width, 3] of fixed size; came {[None, *shape]}; "
             "build the model with a fixed picture size and three channels"
+        )
+    came = tuple(functional.outputs[0].shape)
+    if len(came) != 2:
+        raise UnsupportedLayerError(
+            f"expected an output [None, classes]; came {list(came)}; end the model in GlobalAveragePooling2D "
+            "or Flatten and Dense"
         )
     nodes = {INPUT: Node(INPUT, "input", (), shape, path=INPUT)}
     names = {id(functional.inputs[0]): INPUT}
@@ -87,6 +95,11 @@ def _read_layer(layer: Any, path: str, feeds: tuple[str, ...], outputs: list[Any
         raise UnsupportedLayerError(
             f"expected layers that the converter can lower; came {kind} at {path!r}; "
             f"supported: {', '.join(sorted(READERS))}"
+        )
+    if kind in JOINS and len(feeds) < 2:  # x * 0.5 is Keras' operation Multiply, whose constant is no feed
+        raise UnsupportedLayerError(
+            f"expected {kind} at {path!r} to join two layers or more; came {len(feeds)} and a constant; use a "
+            "Rescaling for constants"
         )
     shape = tuple(outputs[0].shape[1:])
     if None in shape:
@@ -241,7 +254,6 @@ def _plain(kind: str) -> Callable[[Any, str], Parts]:
 
 READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Activation": lambda layer, path: _activation_parts(layer.activation, path) or [("identity", {}, {})],
-    "ActivityRegularization": _plain("identity"),
     "Add": _plain("add"),
     "AveragePooling2D": _window("average_pool"),
     "BatchNormalization": _batch_norm,
@@ -249,11 +261,8 @@ READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Conv2D": _convolution,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise,
-    "Dropout": _plain("identity"),
     "Flatten": _plain("reshape"),
-    "GaussianNoise": _plain("identity"),
     "GlobalAveragePooling2D": _pooling,
-    "Identity": _plain("identity"),
     "LayerNormalization": _layer_norm,
     "LayerScale": _layer_scale,
     "MaxPooling2D": _window("max_pool"),
@@ -263,7 +272,6 @@ READERS: dict[str, Callable[[Any, str], Parts]] = {
     "Rescaling": _rescaling,
     "Reshape": _plain("reshape"),
     "Softmax": _softmax,
-    "SpatialDropout2D": _plain("identity"),
-    "StochasticDepth": _plain("identity"),
     "ZeroPadding2D": _zero_padding,
+    **dict.fromkeys(IDENTITIES, _plain("identity")),
 }

@@ -14,6 +14,7 @@ import numpy as np
 
 from convert.graph import INPUT, Graph, Node
 from convert.reading import UnsupportedLayerError
+from train.mapping import LUMINANCE
 
 WEIGHTED = ("conv2d", "depthwise", "dense")
 FUSED_ACTIVATIONS = ("relu", "relu6")
@@ -254,18 +255,22 @@ def dense_to_pointwise(graph: Graph) -> Graph:
 
 @rule("fold-norm", "LayerNormalization's scale and offset go into the kernel after it: two float operators less each")
 def fold_norm(graph: Graph) -> Graph:
-    """Folds scale and offset into the one layer that reads them; a padded convolution would need them at its border."""
+    """Folds scale and offset into the one layer that reads them; a padded convolution would need them at its border.
+
+    So too those of a BatchNormalization on rows, such as between pooling and Dense, which no kernel before it took.
+    """
     for node in graph:
-        if node.kind != "layer_norm" or not node.weights or not graph.is_private(node.name):
+        if node.kind not in ("layer_norm", "affine") or not node.weights or not graph.is_private(node.name):
             continue
         reader = graph.consumers(node.name)[0]
         if reader.kind not in ("conv2d", "dense") or reader.attributes.get("padding") == "same":
             continue
         kernel = reader.weights["kernel"].astype(np.float64)
         inputs = tuple(range(kernel.ndim - 1))
-        bias = reader.weights["bias"] + (kernel * node.weights["offset"][:, None]).sum(axis=inputs)
-        graph = graph.put(reader.with_weights(kernel=kernel * node.weights["scale"][:, None], bias=bias))
-        graph = graph.put(replace(node, weights={}))
+        scale, offset = (np.broadcast_to(node.weights[key], node.shape[-1:])[:, None] for key in ("scale", "offset"))
+        bias = reader.weights["bias"] + (kernel * offset).sum(axis=inputs)
+        graph = graph.put(reader.with_weights(kernel=kernel * scale, bias=bias))
+        graph = graph.without(node.name) if node.kind == "affine" else graph.put(replace(node, weights={}))
     return graph
 
 
@@ -385,13 +390,9 @@ def fuse_activation(graph: Graph) -> Graph:
     return graph
 
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in the grey that the network was trained on (ITU-R BT.601, as cv2.COLOR_RGB2GRAY)."""
-
-
 GREY = "grey_picture"
 GREY_STEPS = (65, 127, 25)
-"""The same shares on the int8 grid, of 217: they add up to 1, so that a grey picture passes unchanged."""
+"""``LUMINANCE`` on the int8 grid, of 217: they add up to 1, so that a grey picture passes unchanged."""
 
 
 def fold_grey(graph: Graph) -> Graph:

@@ -35,6 +35,7 @@ class Source:
         width: Of the input, in pixels.
         colour: "grey" if it was trained on r = g = b, else "rgb".
         crop: How its faces were cut.
+        own: Whether the data set of the conversion is what it was trained on; so it is for a file that names none.
         augment: Distortions of its training pictures.
         versions: Packages that it was trained with.
         trained_on: Name, protocol and fingerprint of its training data, and of a run what it learned from
@@ -50,6 +51,7 @@ class Source:
     width: int
     colour: str
     crop: CropSpec
+    own: bool
     augment: Any
     versions: dict[str, str]
     trained_on: dict[str, str]
@@ -86,10 +88,11 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     """The model of a run folder, or of a ``.keras`` file described by the data set.
 
     Raises:
-        DataError: Nothing there, Keras cannot read it, or its classes are not the labels.
+        DataError: Nothing there, Keras cannot read it, it has no graph, or its classes are not the labels.
     """
     from train.augment import Augment
-    from train.exposure import before, supervision
+    from train.devices import in_float32
+    from train.exposure import before, is_own, supervision
     from train.runs import load_model, load_run
 
     known = run_record(config.model)
@@ -100,6 +103,11 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
         )
     model = load_run(config.model).model if known else load_model(config.model)
     labels = tuple(known.get("labels", dataset.labels))
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise DataError(
+            f"expected a functional or built sequential Keras model in {config.model}; came {type(model).__name__} "
+            f"{model.name!r} without inputs; build it with keras.Model(inputs, outputs), or give it a keras.Input first"
+        )
     classes = model.outputs[0].shape[-1]
     if classes != len(labels):
         raise DataError(
@@ -112,7 +120,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     phases = known.get("recipe", {}).get("phases", [])
     data = known.get("data", {})
     return Source(
-        model=model,
+        model=in_float32(model),
         name=re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "model",
         backbone=known.get("backbone", model.name),
         labels=labels,
@@ -120,6 +128,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
         width=width,
         colour=colour,
         crop=CropSpec(**known["crop"]) if known else dataset.crop,
+        own=not known or is_own(known, dataset),
         augment=Augment(**(phases[-1]["augment"] if phases else PLAIN_AUGMENT)),
         versions=dict(known.get("versions", {})),
         trained_on={
@@ -226,15 +235,23 @@ def pictures(source: Source, dataset: Any, part: str, limit: int | None) -> Pict
     Raises:
         DataError: No such part, or classes that the model does not know.
     """
-    from train.evaluate import as_colour, map_labels
+    from train.mapping import map_labels
 
     name = dataset.part_name(part)
     images, labels = dataset.parts[name].images[:limit], dataset.parts[name].labels[:limit]
-    images = as_colour(images, source.colour)
+    images = _as_seen(source, images)
     fitted = np.empty((len(images), source.height, source.width, 3), np.uint8)
     for place, image in zip(fitted, images, strict=True):
         place[...] = fit(image, source.height, source.width)
     return Pictures(name, fitted, map_labels(labels, dataset.labels, source.labels))
+
+
+def _as_seen(source: Source, images: np.ndarray) -> np.ndarray:
+    """Pictures uint8 [n, h, w] or [n, h, w, 3] in the colour and, of another data set, at the side of the training."""
+    from train.mapping import as_colour, as_trained
+
+    images = as_colour(images, source.colour)
+    return images if source.own else as_trained(images, source.crop)
 
 
 class TrainingBatches:
@@ -250,10 +267,10 @@ class TrainingBatches:
 
     def __init__(self, source: Source, dataset: Any, batch: int, limit: int | None, seed: int) -> None:
         from train.augment import shrink_to
-        from train.evaluate import as_colour, map_labels
+        from train.mapping import map_labels
 
         part = dataset.part("train")
-        images = as_colour(part.images[:limit], source.colour)
+        images = _as_seen(source, part.images[:limit])
         self._images = shrink_to(images, source.height, source.width)
         self._labels = map_labels(part.labels[:limit], dataset.labels, source.labels)
         self._source, self._seed = source, seed

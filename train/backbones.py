@@ -38,6 +38,7 @@ from train import applications, convnext
 from train.applications import LOGITS, Features, NameOfLayer, containers, leaves
 from train.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_fine, efficientnet_lite0_os16
 from train.foreign import adopt, origin
+from train.mapping import LUMINANCE
 from train.mini_xception import mean_of_class_maps, mini_xception
 from train.weights import load_weights_file
 
@@ -45,7 +46,6 @@ RESCALING = "normalize"
 MIN_SIDE_PX = 32
 COLOURS = ("rgb", "grey")
 _OTHER_WEIGHTS = "give --weights FILE, none, or default or small, the models that ship, where the layers are theirs"
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, RGB
 Report = Callable[[str], None]
 
 

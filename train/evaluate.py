@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from edge.calibration import reliability
-from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import write_atomically
 from edge.statistics import BOOTSTRAP_SEED, paired_difference
@@ -27,7 +26,7 @@ from train.plots import plot_confusion, plot_reliability
 from train.predictions import FOLDER, Predictions, predictions, stem
 from train.runs import Run
 
-__all__ = ["FOLDER", "as_colour", "crop_of", "evaluate_run", "keep_evaluation", "map_labels", "refuse_leaks"]
+__all__ = ["FOLDER", "as_colour", "evaluate_run", "keep_evaluation", "map_labels", "refuse_leaks"]
 
 LEAST_VALIDATION_SHARE = 0.5  # of the validation part that must be left to fit the temperature on
 
@@ -176,11 +175,6 @@ def tta_gain(found: Predictions) -> dict[str, Any]:
         "only_single_view_right": gain.only_second,
         "p_value": gain.p_value,
     }
-
-
-def crop_of(config: dict[str, Any]) -> CropSpec:
-    """Return the crop that a run's pictures were made with."""
-    return CropSpec(**config["crop"])
 
 
 def keep_evaluation(run: Path, result: dict[str, Any], names: Sequence[str]) -> Path:

@@ -71,12 +71,33 @@ def is_own(config: Mapping[str, Any], dataset: Dataset) -> bool:
     """Return whether the data set is the one that a run was trained on, whatever the protocol.
 
     The fingerprint decides; but votes are part of it, and the same pictures may be read with or without them: there
-    the name does.
+    the name does, where the parts are the same too (those of another edition are not).
     """
     data = config["data"]
     if dataset.fingerprint == data["fingerprint"]:
         return True
-    return dataset.name == data["name"] and dataset.name in WITH_VOTES and supervision(config) != LABELS
+    named = dataset.name == data["name"] and dataset.name in WITH_VOTES and supervision(config) != LABELS
+    return named and _same_parts(data, dataset)
+
+
+def _same_parts(data: Mapping[str, Any], dataset: Dataset) -> bool:
+    """Return whether a data set has the parts of a run's, and as many test pictures of each class.
+
+    The test part is the one that no protocol changes but ``seed``, whose parts have names of their own: there the other
+    side must have the published parts.
+
+    Args:
+        data: of a run's ``run.json``, or of the record of a network; a model file's, which has neither parts nor
+            counts, decides nothing.
+        dataset: whatever the protocol.
+    """
+    if "roles" not in data or "counts" not in data:
+        return True
+    ours, theirs = (protocol.startswith("seed") for protocol in (dataset.protocol, data["protocol"]))
+    if ours != theirs:
+        return bool((data["roles"] if ours else dataset.roles).get("train") == PUBLISHED_TRAIN)
+    test = data["roles"]["test"]
+    return dict(data["roles"]) == dict(dataset.roles) and data["counts"].get(test) == dataset.counts().get(test)
 
 
 def own_dataset(config: Mapping[str, Any], loaded: Dataset) -> Dataset:

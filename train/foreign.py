@@ -2,8 +2,8 @@
 
 The file's own last Dense stays where it is called ``logits``, is linear and has the right number of classes (a softmax
 behind it is taken off). Otherwise everything from the last Dense on is replaced: pooling where there is a feature map,
-Dropout, Dense ``logits``. Networks that do not begin with a Rescaling or Normalization of raw pixels get ours,
-(x − 128)/128, in front. What was done is reported line by line.
+Dropout, Dense ``logits``. Networks that do not begin with a Rescaling or Normalization of raw pixels (augmentation and
+padding before it aside) get ours, (x − 128)/128, in front. What was done is reported line by line.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from keras import layers
 
 from edge.errors import DataError
 from train.applications import LOGITS, leaves
+from train.devices import in_float32
+from train.identities import IDENTITIES
 from train.runs import load_model
 
 Report = Callable[[str], None]
@@ -36,8 +38,11 @@ def adopt(path: Path, *, height: int, width: int, classes: int, dropout: float, 
     Raises:
         DataError: no such file, unsafe, another kind of model, or another input size.
     """
-    loaded = load_model(path)
-    _check_shape(loaded, path, height, width)
+    kept_as = load_model(path)
+    _check_shape(kept_as, path, height, width)
+    loaded = in_float32(kept_as)
+    if loaded is not kept_as:
+        report(f"{path.name}: built to compute in 16 bits; computes in float32 here, or as --mixed-precision says")
     trunk_output, head = _cut(loaded)
     kept = head if head is not None and _is_logits(head, classes) else None
     normalizes = _normalizes(loaded)
@@ -114,7 +119,9 @@ def _is_logits(head: layers.Dense, classes: int) -> bool:
 
 
 def _normalizes(model: keras.Model) -> bool:
-    first = next(layer for layer in leaves(model) if not isinstance(layer, layers.InputLayer))
+    """Return whether the first layer that changes values is a normalization; augmentation and padding may precede."""
+    before = (*IDENTITIES, "InputLayer", "ZeroPadding2D")
+    first = next((layer for layer in leaves(model) if type(layer).__name__ not in before), None)
     return isinstance(first, (layers.Rescaling, layers.Normalization))
 
 

@@ -20,13 +20,12 @@ import edge
 from edge.contract import CropSpec
 from edge.errors import DataError
 from edge.files import atomic_path, sha256_of
-from edge.preprocess import fit_face
 from train.archives import DAMAGED
 from train.calibration import softmax
 from train.datasets import Dataset
 from train.datasets.protocols import picture_digests
 from train.exposure import is_own
-from train.mapping import as_colour, map_labels
+from train.mapping import as_colour, as_trained, map_labels
 from train.runs import MODEL_FILE, load_model
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def predictions(
         load_model(run / MODEL_FILE)  # says what is missing
     images = as_colour(pictures.images, config["input"]["colour"])
     if not is_own(config, dataset):
-        images = _as_trained(images, CropSpec(**config["crop"]))
+        images = as_trained(images, CropSpec(**config["crop"]))
     key = {
         "model_sha256": sha256_of(run / MODEL_FILE),
         "rows_sha256": hashlib.sha256(b"".join(picture_digests(images)) + labels.astype("<i8").tobytes()).hexdigest(),
@@ -131,17 +130,6 @@ def predictions(
     found = Predictions(views[0], labels, averaged, key["model_sha256"])
     _write(file, key, found)
     return found
-
-
-def _as_trained(images: np.ndarray, crop: CropSpec) -> np.ndarray:
-    """Return pictures, uint8 ``(n, h, w[, 3])``, at the side that the training pictures had, where the crop names one.
-
-    Those of that size come back unchanged.
-    """
-    side = crop.resolution_px
-    if side is None or images.shape[1:3] == (side, side):
-        return images
-    return np.stack([fit_face(image, crop, side, side) for image in images])
 
 
 def _write(file: Path, key: Mapping[str, str], found: Predictions) -> None:

@@ -258,6 +258,46 @@ def test_a_file_tells_of_another_data_set_that_it_was_converted_with(brightness:
     assert before_of(brightness("rafdb", "official")) == seen
 
 
+def test_pictures_of_another_data_set_come_by_way_of_the_side_that_the_run_was_trained_at(
+    brightness: Callable[[str, str], Path],
+) -> None:
+    from convert.config import ConvertConfig
+    from convert.source import TrainingBatches, load_source, pictures
+    from edge.preprocess import fit, fit_face
+    from train.augment import Augment
+    from train.datasets import Part, load
+
+    drawn = load("synthetic", progress=False)
+    large = {
+        name: Part(np.stack([fit(face, 70, 70) for face in part.images[:4]]), part.labels[:4])
+        for name, part in drawn.parts.items()
+    }
+    folder = brightness("rafdb", "official")
+    config = ConvertConfig(model=folder, recipes=("float32",), dataset="synthetic", data=None, out=folder)
+    other = load_source(config, drawn)
+    other = dataclasses.replace(other, crop=dataclasses.replace(other.crop, resolution_px=40), augment=Augment())
+    assert (other.own, other.colour) == (False, "grey")
+    other = dataclasses.replace(other, colour="rgb")
+    dataset = dataclasses.replace(drawn, parts=large)
+    faces = large["test"].images
+    seen = pictures(other, dataset, "test", None).images
+    assert np.array_equal(seen, np.stack([fit_face(face, other.crop, 32, 32) for face in faces]))
+    own = pictures(dataclasses.replace(other, own=True), dataset, "test", None).images
+    assert np.array_equal(own, np.stack([fit(face, 32, 32) for face in faces]))
+    assert not np.array_equal(seen, own)
+    train = large["train"].images
+    for source, expected in (
+        (other, [fit_face(face, other.crop, 32, 32) for face in train]),
+        (dataclasses.replace(other, own=True), [fit(face, 32, 32) for face in train]),
+    ):
+        assert np.array_equal(TrainingBatches(source, dataset, 4, None, 0)._images, np.stack(expected))
+    record = folder / "run.json"
+    known = json.loads(record.read_text())
+    known["data"] |= {"name": drawn.name, "fingerprint": drawn.fingerprint}
+    record.write_text(json.dumps(known))
+    assert load_source(config, drawn).own
+
+
 def test_an_unsupported_layer_stops_the_command_before_anything_is_written(tmp_path: Path) -> None:
     import keras
 

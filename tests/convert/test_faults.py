@@ -58,6 +58,29 @@ def test_a_nested_model_is_flattened_and_converted(tmp_path: Path) -> None:
     assert (out / "nested-float32.tflite").exists()
 
 
+def test_a_limit_that_leaves_a_class_out_is_told(model: Path, tmp_path: Path) -> None:
+    for limit, told in (("6", ["train", "validation"]), ("7", [])):
+        words = ("--recipe", "float32", "--dataset", "synthetic", "--limit", limit, "--out", tmp_path / limit)
+        result = run(model, *words)
+        assert result.exit_code == 0, result.output
+        notes = [line for line in result.stderr.splitlines() if "hold none of" in line]
+        text = "the first 6 pictures of {} hold none of neutral; raise --limit for all classes"
+        assert notes == [text.format(part) for part in told]
+
+
+def test_a_model_built_under_16_bits_is_converted_in_float32(tmp_path: Path) -> None:
+    import keras
+
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = small_network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "mixed.keras")
+    result = run(tmp_path / "mixed.keras", "--recipe", "float32", *WORDS, "--limit", "64", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+
+
 def test_a_picture_of_any_size_is_refused(tmp_path: Path) -> None:
     import keras
 
@@ -66,6 +89,26 @@ def test_a_picture_of_any_size_is_refused(tmp_path: Path) -> None:
     keras.Model(picture, keras.layers.Dense(7)(pooled)).save(tmp_path / "any.keras")
     line = refused(tmp_path / "any.keras", tmp_path / "out")
     assert "came one that takes (None, None, None, 3); build it with a fixed input size" in line
+
+
+def test_a_model_without_a_graph_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    keras.Sequential([layers.Flatten(), layers.Dense(7)]).save(tmp_path / "unbuilt.keras")
+    line = refused(tmp_path / "unbuilt.keras", tmp_path / "out")
+    assert "expected a functional or built sequential Keras model in" in line
+    assert "came Sequential 'sequential" in line
+
+
+def test_a_model_that_keeps_its_map_to_the_end_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(keras.layers.Conv2D(4, 3)(picture))
+    keras.Model(picture, keras.layers.Conv2D(7, 1)(pooled)).save(tmp_path / "map.keras")
+    line = refused(tmp_path / "map.keras", tmp_path / "out")
+    assert "expected an output [None, classes]; came [None, 1, 1, 7]" in line
 
 
 def test_a_data_set_without_training_pictures_is_refused(model: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,25 @@ def test_the_state_of_another_conversion_is_not_taken_up(tmp_path: Path) -> None
     assert tuned.resumed_step == 0
 
 
-def test_a_damaged_state_starts_anew(tmp_path: Path) -> None:
-    (tmp_path / "state.npz").write_bytes(b"half a file")
+def archive(**arrays: Any) -> bytes:
+    """An npz with the given arrays."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"half a file",
+        b"",
+        archive(header=np.array('{"identity": "one"}'), now0=np.zeros(99))[:-60],
+        archive(header=np.array('{"step": 3}')),
+        archive(header=np.array("[]")),
+    ],
+)
+def test_a_damaged_state_starts_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state.npz").write_bytes(content)
     _, tuned = tune(tmp_path, QatConfig(steps=2, checks=1))
     assert tuned.resumed_step == 0
 

@@ -11,6 +11,7 @@ from convert.parity import compare, patchwork, randomize
 from convert.reading import UnsupportedLayerError, read
 from convert.rules import fold_grey, lower
 from tests.convert.networks import SIDE, pictures, small_network
+from train.identities import IDENTITIES
 
 
 def built(name: str, side: int = 32) -> Any:
@@ -234,12 +235,60 @@ def test_an_unsupported_layer_is_refused_by_class_and_path_with_the_supported_li
         read(model)
 
 
+def test_augmentation_in_the_network_is_left_out_but_not_a_crop_to_another_size() -> None:
+    import keras
+
+    layers = keras.layers
+    picture = keras.Input((SIDE, SIDE, 3))
+    augmented = layers.RandomZoom(0.2)(layers.RandomContrast(0.2)(layers.RandomFlip("horizontal")(picture)))
+    x = layers.Conv2D(4, 3, name="stem")(layers.Rescaling(1 / 128, offset=-1)(augmented))
+    model = keras.Model(picture, layers.Dense(7)(layers.GlobalAveragePooling2D()(x)))
+    graph, _ = lower(read(model))
+    assert compare(model, graph, emit(graph), pictures(4)).holds
+    cropped = layers.GlobalAveragePooling2D()(layers.RandomCrop(8, 8, name="crop")(picture))
+    with pytest.raises(UnsupportedLayerError, match="came RandomCrop at 'crop'"):
+        read(keras.Model(picture, layers.Dense(7)(cropped)))
+
+
+def test_every_layer_that_is_left_out_hands_its_input_on() -> None:
+    import inspect
+
+    import keras
+
+    drawn = pictures(2).astype(np.float32)
+    rates = {"factor": 0.3, "rate": 0.3, "stddev": 0.3, "height_factor": 0.3, "width_factor": 0.3}
+    for name in sorted(set(IDENTITIES) - {"StochasticDepth"}):  # which is of our own backbones and keras.applications
+        layer = getattr(keras.layers, name)
+        known = inspect.signature(layer).parameters
+        needed = {key: value for key, value in rates.items() if key in known and known[key].default is known[key].empty}
+        needed |= {"factor": 4} if name == "RandomPosterization" else {}  # bits
+        picture = keras.Input((SIDE, SIDE, 3))
+        model = keras.Model(picture, layer(**needed)(picture))
+        assert np.array_equal(np.asarray(model(drawn, training=False)), drawn), name
+
+
 def test_an_operation_outside_layers_is_refused() -> None:
     import keras
 
     picture = keras.Input((SIDE, SIDE, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.ops.exp(picture))
     with pytest.raises(UnsupportedLayerError, match="came Exp at"):
+        read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
+
+
+@pytest.mark.parametrize(
+    ("join", "text"),
+    [
+        (lambda x: x * 0.5, "expected Multiply at 'multiply.*' to join two layers or more; came 1 and a constant"),
+        (lambda x: 1.0 + x, "expected Add at 'add"),
+    ],
+)
+def test_an_operation_with_a_constant_is_not_taken_for_a_layer(join: Any, text: str) -> None:
+    import keras
+
+    picture = keras.Input((SIDE, SIDE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(join(picture))
+    with pytest.raises(UnsupportedLayerError, match=text):
         read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
 
 
@@ -271,12 +320,27 @@ def test_a_picture_of_unknown_size_or_one_channel_is_refused(shape: tuple[int | 
         read(keras.Model(picture, keras.layers.Dense(2)(pooled)))
 
 
+def test_a_batch_norm_between_pooling_and_logits_keeps_the_logits() -> None:
+    import keras
+
+    layers = keras.layers
+    picture = keras.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="stem")(layers.Rescaling(1 / 128, offset=-1)(picture))
+    x = layers.Dropout(0.2)(layers.BatchNormalization()(layers.GlobalAveragePooling2D()(x)))
+    model = keras.Model(picture, layers.Dense(7)(x))
+    randomize(model, seed=1)
+    graph, used = lower(read(model))
+    assert "fold-norm" in used
+    assert compare(model, graph, emit(graph), pictures(8)).relative <= 1e-4
+
+
 def test_an_affine_layer_on_rows_that_nothing_takes_up_is_refused_at_emission() -> None:
     import keras
 
     picture = keras.Input((SIDE, SIDE, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(picture))
-    model = keras.Model(picture, keras.layers.Dense(2)(keras.layers.BatchNormalization(name="lone")(pooled)))
+    normalized = keras.layers.ReLU()(keras.layers.BatchNormalization(name="lone")(pooled))
+    model = keras.Model(picture, keras.layers.Dense(2)(normalized))
     graph, _ = lower(read(model))
     with pytest.raises(UnsupportedLayerError, match="came affine at 'lone', which nothing took up"):
         emit(graph)

@@ -76,8 +76,9 @@ def test_one_flipped_byte_of_the_network_is_noticed(flatbuffer: bytes) -> None:
 
 
 def test_metadata_says_what_mediapipe_asks_for(flatbuffer: bytes) -> None:
-    written = flatfile.get_metadata(flatfile.unpack(package(flatbuffer, CONTRACT)), METADATA_NAME)
-    assert written is not None
+    model = flatfile.unpack(package(flatbuffer, CONTRACT))
+    (place,) = (entry.buffer for entry in model.metadata if entry.name == METADATA_NAME.encode())
+    written = bytes(model.buffers[place].data)
     assert written[4:8] == b"M001"
     metadata = ModelMetadataT.InitFromPackedBuf(written)
     assert (metadata.name, metadata.version, metadata.license) == (b"small", b"1.2.3", b"Apache-2.0")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from convert.reading import UnsupportedLayerError
 from convert.rules import (
     GREY,
     GREY_STEPS,
-    LUMINANCE,
     RULES,
     affine_to_depthwise,
     crop_padding_taps,
@@ -31,6 +31,7 @@ from convert.rules import (
     split_silu,
     split_sums,
 )
+from train.mapping import LUMINANCE
 
 PLAIN = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1)}
 
@@ -171,6 +172,16 @@ def test_scale_and_offset_of_a_norm_go_into_the_kernel_that_alone_reads_it() -> 
     assert graph["dense"].weights["kernel"].tolist() == [[10], [21]]
     assert graph["dense"].weights["bias"].tolist() == [11 + 5 - 7]
     assert not graph["norm"].weights
+
+
+def test_scale_and_offset_on_rows_go_into_the_dense_that_alone_reads_them() -> None:
+    dense = Node("dense", "dense", ("bn",), (1,), {}, {"kernel": array(5, 7)[:, None], "bias": array(11)})
+    graph = fold_norm(chain(affine("bn", "input", (2,), array(2, 3), array(1, -1)), dense))
+    assert graph["dense"].weights["kernel"].tolist() == [[10], [21]]
+    assert graph["dense"].weights["bias"].tolist() == [11 + 5 - 7]
+    assert (graph["dense"].inputs, "bn" in graph.nodes) == (("input",), False)
+    one = fold_norm(chain(affine("rescale", "input", (2,), array(2), array(1)), replace(dense, inputs=("rescale",))))
+    assert one["dense"].weights["bias"].tolist() == [11 + 5 + 7]
 
 
 def test_a_norm_keeps_its_scale_before_padding_and_where_two_layers_read_it() -> None:

@@ -90,6 +90,10 @@ def test_pack_holds_the_pictures_of_one_part(tmp_path: Path, small_csv: Path) ->
     limited = _run("pack", "--dataset", "synthetic", "--part", "test", "--limit", "5", "--out", out)
     assert limited.exit_code == 0, limited.output
     assert len(read_pack(out).images) == 5
+    note = "the first 5 pictures of test hold none of surprise, neutral; raise --limit for all classes"
+    assert note in limited.stderr.splitlines()
+    whole = _run("pack", "--dataset", "synthetic", "--part", "test", "--limit", "7", "--out", out)
+    assert (whole.exit_code, whole.stderr) == (0, "")
 
 
 def _process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

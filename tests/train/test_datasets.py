@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -134,6 +135,24 @@ def test_protocol_removes_training_and_validation_rows_that_recur(small_csv: Pat
     assert dataset.part("train").labels.tolist() == [2, 3, 4, 5]
     untouched = apply_protocol(load("fer2013", small_csv, progress=False), "official")
     assert len(untouched.part("train")) == 6
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_protocol_that_leaves_a_part_empty_is_refused(faces: Dataset, role: str) -> None:
+    copied = dataclasses.replace(faces, parts={**faces.parts, role: faces.parts["test"]})
+    for protocol in ("official-dedup", "official+near4"):
+        with pytest.raises(
+            DataError,
+            match=rf"expected pictures in {role} of synthetic .*all 28 do; give other pictures, or --protocol",
+        ):
+            apply_protocol(copied, protocol)
+    assert len(apply_protocol(copied, "official").part(role)) == 28
+
+
+def test_seed_protocol_that_holds_every_picture_out_is_refused(faces: Dataset) -> None:
+    single = {name: part.take(np.arange(int(name != "train"))) for name, part in faces.parts.items()}
+    with pytest.raises(DataError, match=r"pictures of synthetic to train on under seed; of 2 all are held out"):
+        apply_protocol(dataclasses.replace(faces, parts=single), "seed")
 
 
 def test_protocol_of_the_real_data_removes_what_the_data_set_repeats(real_fer2013: Path) -> None:

@@ -171,6 +171,27 @@ def test_votes_in_the_fingerprint_do_not_make_fer2013_another_data_set(make: Mak
     assert not is_own(make(dataset, "plain").config, without)
 
 
+def test_another_edition_of_fer2013_is_not_a_voted_runs_own(make: Make) -> None:
+    names = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    folders = dataclasses.replace(_dataset(), name="fer2013")
+    published = {names[role]: part for role, part in folders.parts.items()}
+    csv = dataclasses.replace(folders, parts=published, roles=names, fingerprint="e" * 64)
+    voted = make(csv, "voted", supervision="labels with 30% of FER+ votes").config
+    without = dataclasses.replace(csv, fingerprint="d" * 64)
+    shorter = {**published, "PrivateTest": csv.part("test").take(np.arange(9))}
+    seed = {"parts": folders.parts, "roles": folders.roles, "protocol": "seed"}
+    pooled = make(dataclasses.replace(csv, **seed), "pooled", supervision="FER+ votes").config
+    for protocol in ("as-is", "official-dedup"):
+        assert is_own(voted, dataclasses.replace(without, protocol=protocol))
+        assert is_own(pooled, dataclasses.replace(without, protocol=protocol))
+        assert not is_own(voted, dataclasses.replace(without, parts=shorter, protocol=protocol))
+        for config in (voted, pooled):
+            assert not is_own(config, dataclasses.replace(folders, protocol=protocol))
+    assert is_own(voted, dataclasses.replace(without, **seed))
+    told = evaluate_run(make(csv, "taught", supervision="labels; FER+ votes through a teacher"), folders, "test")
+    assert (told["cross_data_set"], told["seen"]) == (True, None)
+
+
 def test_predictions_are_kept_and_count_for_the_same_model_and_pictures_only(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

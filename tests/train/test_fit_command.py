@@ -56,6 +56,15 @@ def teacher(network: Path) -> Path:
     return path
 
 
+def test_limit_that_leaves_a_class_out_is_told(network: Path, tmp_path: Path) -> None:
+    words = ("fit", "synthetic", *FIT, "--backbone", network)
+    few = _run(*words, "--limit", "6", "--out", tmp_path / "few")
+    assert few.exit_code == 0, few.output
+    assert "the first 6 pictures of train hold none of neutral; raise --limit for all classes\n" in few.stderr
+    all_classes = _run(*words, "--limit", "7", "--out", tmp_path / "all")
+    assert (all_classes.exit_code, "hold none of" in all_classes.stderr) == (0, False), all_classes.output
+
+
 def test_run_says_what_it_learned_from_and_computed_with(teacher: Path) -> None:
     config = _config(teacher)
     assert (config["supervision"], config["teachers"]) == ("labels", [])

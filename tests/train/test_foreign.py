@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from keras import layers
 
 from edge.errors import DataError
+from train.applications import leaves
 from train.backbones import build, dropout_rate
 from train.runs import load_model
 
@@ -119,6 +121,51 @@ def test_network_on_normalized_pictures_gets_ours_in_front(tmp_path: Path, pictu
         "mine.keras: begins with no Rescaling or Normalization; (x - 128) / 128 is put in front",
     ]
     assert np.allclose(_answer(model, pictures), _answer(mine, (pictures - 128) / 128), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)],
+        lambda: [layers.GaussianNoise(0.1), layers.Dropout(0.1), layers.ActivityRegularization(l2=0.1)],
+        lambda: [layers.ZeroPadding2D(1)],
+    ],
+)
+def test_network_that_normalizes_behind_augmentation_or_padding_is_not_normalized_twice(
+    tmp_path: Path, pictures: np.ndarray, first: Callable[[], list[layers.Layer]]
+) -> None:
+    normalize = layers.Rescaling(1 / 128, offset=-1.0)
+    for own, lines in (([normalize], []), ([], ["begins with no Rescaling or Normalization; (x - 128) / 128 is put"])):
+        steps = [keras.Input((32, 32, 3)), *first(), *own, layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()]
+        mine = keras.Sequential([*steps, layers.Dense(7, name="logits")])
+        mine.save(tmp_path / "mine.keras")
+        model, came = _build(tmp_path / "mine.keras")
+        assert [line in told for line, told in zip(lines, came, strict=True)] == [True] * len(lines)
+        seen = pictures if own else (pictures - 128) / 128
+        assert np.allclose(_answer(model, pictures), _answer(mine, seen), atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
+def test_network_built_under_16_bits_computes_in_float32(tmp_path: Path, pictures: np.ndarray, policy: str) -> None:
+    keras.config.set_dtype_policy(policy)
+    try:
+        body = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()])
+        face = keras.Input((32, 32, 3))
+        x = layers.Add()([layers.ReLU()(y := body(layers.Rescaling(1 / 128, offset=-1.0)(face))), y])
+        x = layers.Dense(7, name="logits", dtype="float32")(layers.GlobalAveragePooling2D()(x))
+        mine = keras.Model(face, x)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    mine.save(tmp_path / "mine.keras")
+    model, lines = _build(tmp_path / "mine.keras")
+    assert lines == [
+        "mine.keras: built to compute in 16 bits; computes in float32 here, or as --mixed-precision says",
+    ]
+    assert {layer.compute_dtype for layer in leaves(model)} == {"float32"}
+    assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+    assert np.allclose(_answer(model, pictures), _answer(mine, pictures), atol=0.02)
+    model.save(tmp_path / "again.keras")
+    assert {layer.compute_dtype for layer in leaves(load_model(tmp_path / "again.keras"))} == {"float32"}
 
 
 def test_sequential_network_is_taken_too(tmp_path: Path) -> None:

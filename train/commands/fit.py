@@ -15,7 +15,7 @@ from edge.cli import command_line
 from edge.errors import DataError
 from edge.files import sha256_of
 from edge.modelfile import read_model
-from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
+from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, limit_note, load
 from train.devices import PRECISIONS
 from train.losses import CLASS_WEIGHTS, LOSSES
 from train.recipes import MONITORS, RECIPES, SAMPLING, TARGETS, Phase, Recipe, describe
@@ -449,6 +449,8 @@ def _dataset(config: FitConfig, recipe: Recipe) -> Dataset:
     }
     if config.limit is not None:
         train = dataset.roles["train"]
+        if note := limit_note(dataset, train, config.limit):
+            click.echo(note, err=True)
         parts[train] = parts[train].take(np.arange(min(config.limit, len(parts[train]))))
     dataset = dataclasses.replace(dataset, parts=parts, colour=colour)
     if config.resume and read_config(config.out)["data"]["fingerprint"] != dataset.fingerprint:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from train.datasets import DATASETS, PROTOCOLS, apply_protocol, load
+from train.datasets import DATASETS, PROTOCOLS, apply_protocol, limit_note, load
 
 
 @click.command()
@@ -34,7 +34,8 @@ def pack(dataset: str, data: Path | None, part: str, protocol: str, limit: int |
         "samples": count,
         "of": len(pictures),
     }
-    for note in loaded.notes:
-        click.echo(note, err=True)
+    for note in (*loaded.notes, limit_note(loaded, name, limit)):
+        if note:
+            click.echo(note, err=True)
     write_pack(out, pictures.images[:count], pictures.labels[:count], loaded.labels, meta)
     click.echo(f"{count} pictures of {dataset} {name} in {out}")

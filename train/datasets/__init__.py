@@ -10,10 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.errors import DataError
-from train.datasets.core import Dataset, Part, concatenate, fingerprint
+from train.datasets.core import Dataset, Part, concatenate, fingerprint, limit_note
 from train.datasets.protocols import PROTOCOLS, apply_protocol
 
-__all__ = ["DATASETS", "PROTOCOLS", "Dataset", "Part", "apply_protocol", "concatenate", "fingerprint", "load"]
+__all__ = [
+    "DATASETS",
+    "PROTOCOLS",
+    "Dataset",
+    "Part",
+    "apply_protocol",
+    "concatenate",
+    "fingerprint",
+    "limit_note",
+    "load",
+]
 
 WHAT = {
     "fer2013": "fer2013.csv or the folder with train/ and test/",

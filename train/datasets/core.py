@@ -125,3 +125,18 @@ def fingerprint(parts: Mapping[str, Part]) -> str:
 def added(removed: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     """Return the sum, by part name, of two counts of removed rows."""
     return {name: removed.get(name, 0) + more.get(name, 0) for name in dict.fromkeys([*removed, *more])}
+
+
+def limit_note(dataset: Dataset, name: str, limit: int | None) -> str:
+    """Return in words which classes of a part its first ``limit`` rows lack (files may be sorted); empty without any.
+
+    Args:
+        dataset: any.
+        name: of the part, official.
+        limit: rows taken; None takes all.
+    """
+    labels = dataset.parts[name].labels
+    absent = [dataset.labels[number] for number in np.setdiff1d(labels, labels[:limit]).tolist()]
+    if not absent:
+        return ""
+    return f"the first {limit:,} pictures of {name} hold none of {', '.join(absent)}; raise --limit for all classes"

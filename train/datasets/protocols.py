@@ -37,7 +37,8 @@ def apply_protocol(dataset: Dataset, protocol: str) -> Dataset:
         protocol: one of ``PROTOCOLS``, perhaps with ``+near`` and a distance behind it, as runs record it.
 
     Raises:
-        DataError: the protocol is unknown, or ``seed`` is asked of parts with pictures of different sizes.
+        DataError: the protocol is unknown or leaves a part empty, or ``seed`` is asked of parts with pictures of
+            different sizes.
     """
     base, plus, distance = protocol.partition("+")
     near = NEAR.fullmatch(plus + distance)
@@ -57,7 +58,17 @@ def picture_digests(images: np.ndarray) -> list[bytes]:
 
 
 def keep_rows(dataset: Dataset, keep: dict[str, np.ndarray], protocol: str) -> Dataset:
-    """Return the data set with only the rows in the masks (part name -> bool (n,)), the others counted as removed."""
+    """Return the data set with only the rows in the masks (part name -> bool (n,)), the others counted as removed.
+
+    Raises:
+        DataError: a mask keeps no row.
+    """
+    for name, mask in keep.items():
+        if not mask.any():
+            raise DataError(
+                f"expected pictures in {name} of {dataset.name} that recur in no held-out part ({protocol}); all "
+                f"{len(mask):,} do; give other pictures, or --protocol official and no --drop-leaks"
+            )
     parts = {
         name: part.take(keep[name]) if name in keep and not keep[name].all() else part
         for name, part in dataset.parts.items()
@@ -93,6 +104,11 @@ def _seed(dataset: Dataset) -> Dataset:
     test = stratified_share(whole.labels, SEED_TEST_FRACTION)
     rest = whole.take(~test)
     held_out = stratified(rest.labels)
+    if held_out.all():
+        raise DataError(
+            f"expected pictures of {dataset.name} to train on under seed; of {len(whole):,} all are held out; add more "
+            "a class, or use another protocol"
+        )
     parts = {"train": rest.take(~held_out), "validation": rest.take(held_out), "test": whole.take(test)}
     note = "protocol seed: all parts pooled and split anew, so pictures that repeat leak into the test part"
     return dataclasses.replace(
