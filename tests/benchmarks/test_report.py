@@ -61,12 +61,13 @@ def test_a_damaged_conversion_report_is_named(write: Write) -> None:
 def test_a_name_cannot_break_the_markdown_table(write: Write) -> None:
     record = handmade.latency("float32", 6.0)
     record["machine"]["model"] = f"CPU | two{END}<b>R&D</b>"
-    other = handmade.latency("float32", 6.0)
-    line = next(line for line in markdown(_table(write(record, other))).splitlines() if "CPU" in line)
+    (said,) = [line for line in markdown(_table(write(record))).splitlines() if "CPU" in line]
+    line = next(
+        line for line in markdown(_table(write(handmade.latency("float32", 6.0)))).splitlines() if "CPU" in line
+    )
     assert line.count("|") == len(HEADINGS) + 1 - 3  # data, threads and runtime are said once
-    assert "<" not in line and "&lt;b>R&amp;D&lt;/b>" in line
-    (said,) = [line for line in markdown(_table(write(record))).splitlines() if "CPU" in line and "---" not in line]
-    assert "<" not in said
+    for text in (said, line):
+        assert "<" not in text and "&lt;b>R&amp;D&lt;/b>" in text
 
 
 def test_the_page_names_its_records_and_those_left_out(write: Write) -> None:
