@@ -253,7 +253,7 @@ def dense_to_pointwise(graph: Graph) -> Graph:
     return graph
 
 
-@rule("fold-norm", "LayerNormalization's scale and offset go into the kernel after it: two float operators less each")
+@rule("fold-norm", "a normalization's scale and offset go into the kernel after it: two float operators less each")
 def fold_norm(graph: Graph) -> Graph:
     """Folds scale and offset into the one layer that reads them; a padded convolution would need them at its border.
 

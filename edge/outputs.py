@@ -23,6 +23,7 @@ from edge.sources.frames import Closing
 from edge.stream import StreamReading
 
 _JSON_BEGINS = b'{"type":'  # each of our lines
+_CSV_BEGINS = b"index,captured_s,"  # our heading
 _SHARE = re.compile(r"\d\.\d{6}")  # the last field of each of our rows
 
 
@@ -170,10 +171,12 @@ class CsvFile(Closing):
             live: `captured_s` of the frames is `time.monotonic()`.
 
         Raises:
-            OutputError: the file cannot be opened or written.
+            OutputError: the file cannot be opened or written, or has other columns of ours.
         """
         self._labels, self._live = tuple(labels), live
         heading = _row((*self.COLUMNS, *self._labels))
+        if append:
+            _check_heading(path, heading)
         self._file = LineFile(path, append, lambda tail: _is_torn_row(path, heading, tail))
         if self._file.empty:
             self._file.write_line(heading)
@@ -250,6 +253,18 @@ def _is_torn_object(tail: bytes) -> bool:
     return False
 
 
+def _check_heading(path: str | os.PathLike[str], heading: str) -> None:
+    """Raise OutputError where a file begins with a heading of ours, of other labels or an earlier version."""
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb") as stream:
+        first = stream.readline(1 << 16)
+    if first.endswith(b"\n") and first.startswith(_CSV_BEGINS) and first != f"{heading}\n".encode():
+        raise OutputError(
+            f"expected {path} to have the columns of this model's rows; got another heading of ours; name another file"
+        )
+
+
 def _is_torn_row(path: str | os.PathLike[str], heading: str, tail: bytes) -> bool:
     """Return whether the last line, without a newline, of a CSV file is a part of our heading or of a row below it."""
     with open(path, "rb") as stream:
@@ -263,7 +278,8 @@ def _is_torn_row(path: str | os.PathLike[str], heading: str, tail: bytes) -> boo
         fields = next(csv.reader([tail.decode("utf-8", "replace")]))
     except csv.Error:  # no row of anybody's
         return False
-    return len(fields) < len(columns) or not _SHARE.fullmatch(fields[-1])
+    ours = bool(fields) and fields[0].isdecimal()  # each row of ours begins with the frame's index
+    return ours and (len(fields) < len(columns) or not _SHARE.fullmatch(fields[-1]))
 
 
 def _utc(monotonic_s: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,11 +183,11 @@ def _by_file(path: Path, record: Instructions) -> dict[tuple[str, str, str | Non
     """Return what was counted by board, name and recipe, which must tell the files of a record apart."""
     found = {(each.board, each.name, each.recipe): each for each in record.counted}
     if len(found) < len(record.counted):
-        names = [_named(each.name, each.recipe) for each in record.counted if each.board == record.counted[0].board]
-        twice = next(name for name in names if names.count(name) > 1)
+        times = Counter((each.board, each.name, each.recipe) for each in record.counted)
+        _, name, recipe = max(times, key=lambda key: times[key])
         raise NotComparableError(
-            f"{path}: expected files that name and recipe tell apart; got several of {twice}; count each in a record "
-            "of its own"
+            f"{path}: expected files that name and recipe tell apart; got several of {_named(name, recipe)}; count "
+            "each in a record of its own"
         )
     return found
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,7 +88,7 @@ _OPTIONS = (
         type=click.IntRange(1, 1000),
         default=3,
         show_default=True,
-        help="Run the detector on each n-th frame; between, faces are followed by their motion.",
+        help="Run the detector on each n-th frame of a scene; between, faces are followed by their motion.",
     ),
     click.option(
         "--infer-every",
@@ -211,7 +211,8 @@ def run(
                 _loop(config, source, stream, outputs, tally, tick)
         finally:
             if tally.frames:
-                click.echo(tally.summary(), err=True)
+                with suppress(OSError) if ended else nullcontext():  # a terminal that is gone takes no words
+                    click.echo(tally.summary(), err=True)
     return ended[0] if ended else None
 
 

@@ -332,7 +332,7 @@ def test_files_of_one_name_in_a_record_of_instructions_are_refused(tmp_path: Pat
         counts = {"pi5": [_count(one, of_one), _count(two, 10_000_000)]}
         write_instructions(path, counted(counts, suite="bookworm", qemu="7.2.22", command=["by hand"]))
     with pytest.raises(NotComparableError, match=r"old\.json: expected files that name and recipe .* several of peer;"):
-        compare(*paths, Thresholds())
+        compare(paths[0], paths[1], Thresholds())
 
 
 def _count(model: Path, instructions: int) -> Count:

@@ -355,6 +355,8 @@ def test_without_records_the_page_stays_as_it_is(tmp_path: Path) -> None:
         assert result.exit_code == 2 and "Missing argument 'RECORDS...'" in result.stderr
     assert page.read_text(encoding="utf-8") == f"{BEGIN}\nfigures\n{END}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
+    result = run("distorted", page, "--check")
+    assert result.exit_code == 2 and "--check needs --page FILE" in result.stderr
 
 
 def test_models_are_told_apart_and_no_name_ends_a_cell_or_leaves_the_folder(record: Record) -> None:

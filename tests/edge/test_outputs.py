@@ -165,7 +165,8 @@ def test_going_on_in_a_csv_drops_nothing_but_a_part_of_a_row_of_ours(tmp_path: P
     cases = [(f"{heading}\n", row[:9], ""), (f"{heading}\n", row[:-1], ""), (f"{heading}\n{row}\n", "1", ""),
              (f"{heading}\n", row, f"{row}\n"), ("", heading, f"{heading}\n"),
              ("a,b\n", "1,2", "1,2\n"), ("", "notes", "notes\n"),
-             (f"{heading}\n", "x" * 200_000, "x" * 200_000 + "\n")]  # fmt: skip
+             (f"{heading}\n", "x" * 200_000, "x" * 200_000 + "\n"),
+             (f"{heading}\n", "paused here", "paused here\n")]  # fmt: skip
     for before, tail, kept in cases:
         path.write_text(before + tail)
         with CsvFile(path, EMOTIONS, append=True) as output:
@@ -174,6 +175,22 @@ def test_going_on_in_a_csv_drops_nothing_but_a_part_of_a_row_of_ours(tmp_path: P
     path.write_text(heading[:20])
     CsvFile(path, EMOTIONS, append=True).close()
     assert path.read_text() == f"{heading}\n"
+
+
+def test_going_on_in_a_csv_of_other_columns_is_refused_and_one_without_a_heading_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    CsvFile(path, EMOTIONS).close()
+    for other in (path.read_text().replace("time_utc,", ""), path.read_text().replace(",neutral", ",calm")):
+        path.write_text(other)
+        with pytest.raises(
+            OutputError, match=r"expected .*a\.csv to have the columns of this model's rows; got another"
+        ):
+            CsvFile(path, EMOTIONS, append=True)
+        assert path.read_text() == other
+    path.write_text("7,1.0,,1,0,0,9,9,0.9,happy,1,0.1,0.900000\n")  # its heading is in the file that logrotate took
+    with CsvFile(path, EMOTIONS, append=True) as output:
+        output.write(reading(0, face()))
+    assert path.read_text().count("\n") == 2
 
 
 def test_a_full_disk_leaves_whole_lines_and_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,15 +179,15 @@ def test_another_edition_of_fer2013_is_not_a_voted_runs_own(make: Make) -> None:
     voted = make(csv, "voted", supervision="labels with 30% of FER+ votes").config
     without = dataclasses.replace(csv, fingerprint="d" * 64)
     shorter = {**published, "PrivateTest": csv.part("test").take(np.arange(9))}
-    seed = {"parts": folders.parts, "roles": folders.roles, "protocol": "seed"}
-    pooled = make(dataclasses.replace(csv, **seed), "pooled", supervision="FER+ votes").config
+    seed = dataclasses.replace(csv, parts=folders.parts, roles=folders.roles, protocol="seed")
+    pooled = make(seed, "pooled", supervision="FER+ votes").config
     for protocol in ("as-is", "official-dedup"):
         assert is_own(voted, dataclasses.replace(without, protocol=protocol))
         assert is_own(pooled, dataclasses.replace(without, protocol=protocol))
         assert not is_own(voted, dataclasses.replace(without, parts=shorter, protocol=protocol))
         for config in (voted, pooled):
             assert not is_own(config, dataclasses.replace(folders, protocol=protocol))
-    assert is_own(voted, dataclasses.replace(without, **seed))
+    assert is_own(voted, dataclasses.replace(seed, fingerprint="d" * 64))
     told = evaluate_run(make(csv, "taught", supervision="labels; FER+ votes through a teacher"), folders, "test")
     assert (told["cross_data_set"], told["seen"]) == (True, None)
 

@@ -57,7 +57,7 @@ def teacher(network: Path) -> Path:
 
 
 def test_limit_that_leaves_a_class_out_is_told(network: Path, tmp_path: Path) -> None:
-    words = ("fit", "synthetic", *FIT, "--backbone", network)
+    words: tuple[str | Path, ...] = ("fit", "synthetic", *FIT, "--backbone", network)
     few = _run(*words, "--limit", "6", "--out", tmp_path / "few")
     assert few.exit_code == 0, few.output
     assert "the first 6 pictures of train hold none of neutral; raise --limit for all classes\n" in few.stderr
