@@ -149,12 +149,6 @@ def test_protocol_that_leaves_a_part_empty_is_refused(faces: Dataset, role: str)
     assert len(apply_protocol(copied, "official").part(role)) == 28
 
 
-def test_seed_protocol_that_holds_every_picture_out_is_refused(faces: Dataset) -> None:
-    single = {name: part.take(np.arange(int(name != "train"))) for name, part in faces.parts.items()}
-    with pytest.raises(DataError, match=r"pictures of synthetic to train on under seed; of 2 all are held out"):
-        apply_protocol(dataclasses.replace(faces, parts=single), "seed")
-
-
 def test_protocol_of_the_real_data_removes_what_the_data_set_repeats(real_fer2013: Path) -> None:
     whole = load("fer2013", real_fer2013, progress=False)
     assert [len(part) for part in whole.parts.values()] == [28709, 3589, 3589]
