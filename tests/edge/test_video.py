@@ -36,6 +36,14 @@ runpy.run_module("tests.edge.scenes", run_name="__main__")
 
 
 @pytest.fixture
+def _hangups() -> Iterator[None]:
+    """Programs started here are ended by SIGHUP, as by a shell's, though the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command with the notice of first use silenced; stdout and stderr are kept apart."""
     monkeypatch.setenv("FER_EDGE_NO_NOTICE", "1")
@@ -227,7 +235,7 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def running(int8_path: Path, long_film: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def running(_hangups: None, int8_path: Path, long_film: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run in the middle of the long film, with every output."""
     process = started("video", long_film, "--model", int8_path, "--detector", "haar", "--jsonl", tmp_path / "a.jsonl",
                       "--csv", tmp_path / "a.csv", "--out", tmp_path / "a.mp4")  # fmt: skip
@@ -279,7 +287,9 @@ def test_an_interrupted_run_closes_its_files_in_order(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "a.mp4"]
 
 
-def test_a_terminal_that_is_gone_leaves_whole_files(int8_path: Path, long_film: Path, tmp_path: Path) -> None:
+def test_a_terminal_that_is_gone_leaves_whole_files(
+    _hangups: None, int8_path: Path, long_film: Path, tmp_path: Path
+) -> None:
     controller, terminal = pty.openpty()
     words = ("video", long_film, "--model", int8_path, "--detector", "haar", "--csv", tmp_path / "a.csv", "--out",
              tmp_path / "a.mp4")  # fmt: skip
