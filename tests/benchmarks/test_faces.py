@@ -172,3 +172,15 @@ def test_the_base_install_is_measured_in_an_environment_of_its_own(tmp_path: Pat
     assert record["wheel_bytes"] <= 6_000_000
     assert {"fer-edge", "numpy", "click"} <= set(record["packages"])
     assert not {"pip", "scipy", "tensorflow", "keras"} & set(record["packages"])
+
+
+def test_two_pictures_of_one_name_are_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    pictures = [tmp_path / folder / "a.png" for folder in ("one", "two")]
+    for picture in pictures:
+        picture.parent.mkdir()
+        picture.touch()
+    words = [word for picture in pictures for word in ("--picture", str(picture))]
+    result = CliRunner().invoke(main, ["faces", "--no-photograph", "--home", str(tmp_path / "home"), *words])
+    assert result.exit_code == 1
+    assert "expected pictures of different names; got a second a.png; rename one" in result.stderr
+    assert not (tmp_path / "home").exists()

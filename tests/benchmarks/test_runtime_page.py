@@ -118,6 +118,13 @@ def test_a_disturbed_measurement_is_marked_and_answers_no_target(tmp_path: Path)
     assert "(noisy) |" not in calm
 
 
+def test_a_record_without_what_the_page_shows_is_one_line(tmp_path: Path) -> None:
+    record = by_hand.footprint()
+    record["packages"] = {"numpy": {}}
+    with pytest.raises(DataError, match=r"0\.json: expected a sound record; got KeyError: 'size_bytes'; measure again"):
+        read_runtime([written(tmp_path, record)])
+
+
 def test_a_live_camera_stands_beside_frames_decoded_in_turn(tmp_path: Path) -> None:
     text = markdown(read_runtime([written(tmp_path, by_hand.live(), by_hand.pipeline())]))
     # 240 ms of CPU for 320 frames: 0.75 each.

@@ -121,6 +121,12 @@ def test_a_record_without_a_field_of_the_table_is_refused_in_one_line(tmp_path: 
         read_runs([written(tmp_path / "runs", short)])
 
 
+def test_a_record_with_a_nested_field_missing_is_refused_in_one_line(tmp_path: Path) -> None:
+    damaged = record(input={"width": 48, "colour": "grey"})
+    with pytest.raises(DataError, match=r"expected a sound record; got KeyError: 'height'; keep the run\.json of"):
+        read_runs([written(tmp_path / "runs", damaged)])
+
+
 def test_another_kind_of_record_and_two_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no name, backbone"):
         read_runs([written(tmp_path / "a", {"schema": 1, "kind": "latency"})])
