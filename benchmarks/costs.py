@@ -7,7 +7,6 @@ measured.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from benchmarks.peers.table import markdown as peers_markdown
 from benchmarks.table import MISSING, mark, signed, size_text
 from benchmarks.targets import Target, kind_of, targets_table
 from edge.errors import DataError
+from edge.files import read_json
 
 BEGIN, END = "<!-- costs:begin -->", "<!-- costs:end -->"
 FLOAT, QAT = "float32", "qat-int8"
@@ -291,7 +291,7 @@ def _part(costs: Costs) -> str:
 
 def _conversion(path: Path) -> dict[str, Any]:
     """Return a conversion report whose fields the page needs are there."""
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    report: dict[str, Any] = read_json(path, "convert again")
     try:
         found = report["parts"][report["calibration"]["part"]]
         numbers = [report["size_bytes"], report["peak_memory_mb"], found["drop_points"], *found["drop_ci95"]]

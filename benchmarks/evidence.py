@@ -6,7 +6,6 @@ are told apart by their content, never by their file names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from benchmarks.measures import (
 from edge import statistics
 from edge.benchmark import PREDICTION_DIGITS
 from edge.errors import DataError
+from edge.files import parse_json, read_json
 from edge.records import read_record
 
 __all__ = [
@@ -336,7 +336,7 @@ def _stage(times: Fields, count: int) -> Stage:
 def _foreign_kind(path: Path) -> str | None:
     """Return "conversion" or a kind of ELSEWHERE; None for all else, which `read_record` judges."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     kind = values.get("kind") if isinstance(values, dict) and values.get("schema") == 1 else None
@@ -344,7 +344,7 @@ def _foreign_kind(path: Path) -> str | None:
 
 
 def _conversion_report(path: Path) -> Fields:
-    return Fields(path, "", json.loads(path.read_text(encoding="utf-8")))
+    return Fields(path, "", read_json(path, "convert again"))
 
 
 def _conversion(report: Fields) -> Conversion:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from benchmarks.markdown import markdown_table
 from benchmarks.report import settle_page, with_block
 from benchmarks.table import MISSING
-from edge.errors import DataError
+from edge.files import read_json
 
 Found = TypeVar("Found")
 _HEADINGS = ("Target", "Asked", "Measured", "Met")
@@ -61,10 +60,7 @@ def kind_of(path: Path) -> object:
     Raises:
         DataError: it is no JSON.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON record; got {error}; measure again") from error
+    values = read_json(path, "measure again")
     return values.get("kind") if isinstance(values, dict) else None
 
 

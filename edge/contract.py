@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from edge.errors import ContractError
+from edge.files import parse_json
 from edge.labels import EMOTIONS
 from edge.schema import load_schema, violations
 
@@ -156,7 +157,7 @@ class Contract:
             ContractError: the text is no JSON, or a field is missing, unknown or outside the schema.
         """
         try:
-            document = json.loads(text, parse_constant=_refuse_constant)
+            document = parse_json(text)
         except (ValueError, RecursionError) as error:
             raise ContractError(f"fer-edge.json: expected JSON; got {error}; {_REMEDY}") from error
         return cls.from_dict(document)
@@ -186,7 +187,3 @@ def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _integers(values: Mapping[str, Any], *names: str) -> dict[str, int | None]:
     """Return the named whole numbers as int (JSON Schema calls 64.0 an integer too)."""
     return {name: None if values[name] is None else int(values[name]) for name in names}
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"the number {text}, which is not finite")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import stat
@@ -16,6 +17,7 @@ from typing import Any
 from edge.errors import DataError, EdgeError, OutputError
 
 _BLOCK_BYTES = 1 << 20
+_INT_DIGITS = 300  # of a whole number in JSON: a float, and what is computed with it, ends at 309
 ONE_LINE = 320  # characters that a list or object may have in one line of a record
 
 
@@ -148,11 +150,33 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
         DataError: it cannot be read, or is no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected a JSON record; got {error}; {remedy}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON says, of finite numbers that a float holds (up to 1.8e308): others end in arithmetic later.
+
+    Raises:
+        ValueError: it is no JSON, or a number is too large or not finite.
+        RecursionError: it is nested too deep.
+    """
+    return json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"the number {text[:20]}, which is not finite")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _INT_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits")
+    return int(text)
 
 
 def sha256_of(source: str | os.PathLike[str] | bytes) -> str:

@@ -8,10 +8,8 @@ them is refused.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ import numpy as np
 from benchmarks.peers.turns import ratio
 from edge.benchmark import percentiles
 from edge.errors import DataError
-from edge.files import write_json
+from edge.files import read_json, write_json
 
 SCHEMA = 1
 KIND = "peers"
@@ -75,14 +73,7 @@ def read_peers(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, no JSON, no peers record of schema 1, lacks a field, or contradicts itself.
     """
-    try:
-        record: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}: expected a JSON record; got {error}; run `python -m benchmarks peers` again"
-        ) from error
+    record: dict[str, Any] = read_json(path, "run `python -m benchmarks peers` again")
     _check(record, path)
     return record
 
@@ -90,10 +81,6 @@ def read_peers(path: str | os.PathLike[str]) -> dict[str, Any]:
 def measured(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the files of a record that were made and run."""
     return [file for file in record["files"] if file["status"] == MEASURED]
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"the number {name}")
 
 
 def _check(record: Any, path: str | os.PathLike[str]) -> None:

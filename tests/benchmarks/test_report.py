@@ -58,6 +58,13 @@ def test_a_damaged_conversion_report_is_named(write: Write) -> None:
         _table(write(report))
 
 
+def test_a_number_too_long_for_a_float_is_named(write: Write) -> None:
+    for record in (handmade.latency("float32", 6.0), handmade.conversion("qat-int8")):
+        record["size_bytes"] = 10**400
+        with pytest.raises(DataError, match=r"\.json: expected a JSON record; got a number of 401 digits; "):
+            _table(write(record))
+
+
 def test_a_name_cannot_break_the_markdown_table(write: Write) -> None:
     record = handmade.latency("float32", 6.0)
     record["machine"]["model"] = f"CPU | two{END}<b>R&D</b>"
