@@ -63,6 +63,7 @@ ELSEWHERE: Mapping[str, str] = {
     "instructions": "python -m benchmarks costs",
     "tradeoff": "python -m benchmarks pareto",
     "robustness": "python -m benchmarks distorted",
+    "evaluation": "python -m benchmarks runs",
     "throughput": "python -m train throughput",
 }
 """Kinds of record that this report leaves out, and the command that shows (or, the last one, prints) them."""

@@ -2,7 +2,8 @@
 
 `python -m benchmarks runs benchmarks/results/training/runs --page docs/training-log.md` writes it between the page's
 markers, from the runs' own `run.json`, kept under the run's name. Figures are those of the part that picked the
-checkpoint, single view; the part that is reported for shipped models alone is not shown.
+checkpoint, single view; the part that is reported for shipped models alone is not shown. Runs under another protocol
+than the most have a table of their own, since their figures are of other pictures; so do evaluations of test parts.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import evaluations
 from benchmarks.evidence import record_files
 from benchmarks.markdown import markdown_table
 from benchmarks.runtime.record import one_line
 from benchmarks.table import MISSING, share_text
 from edge.errors import DataError
+from edge.files import read_json
 from train.recipes import RECIPES, Recipe, recipe
 from train.runs import read_record
 
@@ -27,6 +30,8 @@ _HEADINGS = (
     "Hours", "Computed on",
 )  # fmt: skip
 _NEEDED = ("metrics", "supervision", "teachers", "command", "backend", "devices")
+PROTOCOL = "official-dedup"
+"""Under which the runs of the first table are judged; one of any other has a table apart."""
 _REMEDY = "keep the run.json of a finished `python -m train fit`"
 
 
@@ -37,6 +42,7 @@ class Run:
     Attributes:
         name: of its folder; of two runs of one name the earlier one's record is kept as NAME-SOMETHING.json, and that
             is its name here.
+        protocol: under which its rows were taken from its data set.
         network: backbone and side of the input in pixels.
         recipe: what it was told, and the recipe of that name as it stands.
         changes: fields in which the two differ, as text.
@@ -48,6 +54,7 @@ class Run:
     """
 
     name: str
+    protocol: str
     network: str
     recipe: str
     changes: str
@@ -58,14 +65,33 @@ class Run:
     command: str
 
 
-def read_runs(paths: Iterable[Path]) -> tuple[Run, ...]:
-    """Return the runs in files and folders, the most accurate first.
+@dataclass(frozen=True)
+class Log:
+    """What the lab book's records say.
+
+    Attributes:
+        runs: the most accurate first.
+        evaluations: rows of evaluations, by file name.
+    """
+
+    runs: tuple[Run, ...]
+    evaluations: tuple[evaluations.Row, ...] = ()
+
+
+def read_log(paths: Iterable[Path]) -> Log:
+    """Return the runs and evaluations in files and folders.
 
     Raises:
-        DataError: a file is no finished run's record, or two are of one name.
+        DataError: a file is no finished run's record and no evaluation, two runs are of one name, or an evaluation is
+            of a run whose record is not there.
     """
-    runs = []
+    runs: list[Run] = []
+    measured: list[evaluations.Row] = []
     for path in record_files(paths):
+        values = read_json(path, _REMEDY)
+        if isinstance(values, dict) and values.get("kind") == evaluations.KIND:
+            measured += evaluations.read_rows(path, values)
+            continue
         with one_line(path, _REMEDY):
             runs.append(_run(path))
             _cells(runs[-1])
@@ -73,15 +99,27 @@ def read_runs(paths: Iterable[Path]) -> tuple[Run, ...]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"expected one record of the run {twice}; got another; keep the one that counts")
-    return tuple(sorted(runs, key=lambda run: (-run.figures["accuracy"], run.name)))
+    stray = next((row.run for row in measured if row.run not in names), None)
+    if stray is not None:
+        raise DataError(f"expected the record of the run {stray}, which an evaluation is of; got none; {_REMEDY}")
+    return Log(tuple(sorted(runs, key=lambda run: (-run.figures["accuracy"], run.name))), tuple(measured))
 
 
-def markdown(runs: Iterable[Run]) -> str:
-    """Return the page's block: the table, then the command of each run."""
-    runs = tuple(runs)
-    table = markdown_table(_HEADINGS, [_cells(run) for run in runs])
-    commands = "\n".join(run.command for run in runs)
-    return f"{table}\n\nWhat repeats them, in the same order:\n\n```\n{commands}\n```\n"
+def markdown(log: Log) -> str:
+    """Return the page's block: a table of runs and their commands for each protocol, then the evaluations."""
+    protocols = sorted({run.protocol for run in log.runs}, key=lambda name: (name != PROTOCOL, name))
+    blocks = []
+    for protocol in protocols:
+        runs = [run for run in log.runs if run.protocol == protocol]
+        if protocol != PROTOCOL:
+            blocks.append(f"Under the protocol `{protocol}`, on other pictures, so not to be compared with the above:")
+        blocks.append(markdown_table(_HEADINGS, [_cells(run) for run in runs]))
+        commands = "\n".join(run.command for run in runs)
+        blocks.append(f"What repeats them, in the same order:\n\n```\n{commands}\n```")
+    if log.evaluations:
+        blocks.append("Measured on test parts with `python -m train evaluate`:")
+        blocks.append(evaluations.markdown(log.evaluations))
+    return "\n\n".join(blocks) + "\n"
 
 
 def _run(path: Path) -> Run:
@@ -100,6 +138,7 @@ def _run(path: Path) -> Run:
     side = f"{values['input']['height']} px, {values['input']['colour']}"
     return Run(
         name=path.stem if path.stem.startswith(f"{values['name']}-") else values["name"],
+        protocol=values["data"]["protocol"],
         network=f"{values['backbone']}, {side}",
         recipe=told.name,
         changes=", ".join(_changes(told)),

@@ -19,7 +19,7 @@ from edge.files import write_atomically
 from edge.statistics import BOOTSTRAP_SEED, paired_difference
 from train.calibration import fit_temperature, softmax, temperature_effect
 from train.datasets import Dataset
-from train.exposure import Ancestor, Exposure, exposure, grey_digests, is_own, supervision
+from train.exposure import Ancestor, Exposure, exposure, grey_digests, is_own, seen_rows, supervision
 from train.mapping import as_colour, map_labels
 from train.metrics import summarize
 from train.plots import plot_confusion, plot_reliability
@@ -28,6 +28,7 @@ from train.runs import Run
 
 __all__ = ["FOLDER", "as_colour", "evaluate_run", "keep_evaluation", "map_labels", "refuse_leaks"]
 
+KIND = "evaluation"  # of the record that `evaluate` keeps
 LEAST_VALIDATION_SHARE = 0.5  # of the validation part that must be left to fit the temperature on
 
 
@@ -53,6 +54,11 @@ def evaluate_run(
         ancestors: what the run began with or learned from, where that saw other rows (``train.exposure.ancestors``).
         allow_leaks: report a part that the run, or one of these, was trained on, marked as such, not refused.
 
+    Returns:
+        a record of kind ``evaluation``: what was measured of what, ``single_view`` and ``with_tta`` (figures of
+        :func:`train.metrics.summarize`), ``calibration``, and, where the run has seen some of the pictures in training
+        or selection but not all, ``unseen`` with the same figures of the others alone.
+
     Raises:
         DataError: unknown part, classes that the run does not know, or a leak (see :func:`refuse_leaks`).
     """
@@ -62,13 +68,16 @@ def evaluate_run(
     if own is None and is_own(config, dataset) and dataset.protocol == data["protocol"]:
         own = dataset
     map_labels(dataset.parts[name].labels, dataset.labels, tuple(config["labels"]))  # refused before any work
-    seen = exposure(own, dataset.parts[name]) if own is not None else None
+    rows = seen_rows(own, dataset.parts[name]) if own is not None else None
+    seen = None if rows is None else Exposure(len(rows[0]), int(rows[0].sum()), int(rows[1].sum()))
     if seen is not None and not allow_leaks:
         refuse_leaks(config, dataset, name, seen)
     before = seen_before(config, dataset, name, ancestors, allow_leaks=allow_leaks)
     found = predictions(run.path, config, dataset, name, tta, model=run.model, fresh=True)
     names = config["labels"]
     result = {
+        "schema": 1,
+        "kind": KIND,
         "run": config["name"],
         "model_sha256": found.model_sha256,
         "trained_on": {key: data[key] for key in ("name", "protocol", "fingerprint")},
@@ -90,6 +99,12 @@ def evaluate_run(
     if found.averaged is not None:
         result["with_tta"] = summarize(found.labels, found.averaged, names)
         result["tta_gain"] = tta_gain(found)
+    unseen = None if rows is None else ~(rows[0] | rows[1])
+    if unseen is not None and 0 < unseen.sum() < len(unseen):
+        views = {"single_view": found.single_view} | ({} if found.averaged is None else {"with_tta": found.averaged})
+        result["unseen"] = {
+            view: summarize(found.labels[unseen], probabilities[unseen], names) for view, probabilities in views.items()
+        }
     return result
 
 

@@ -260,16 +260,23 @@ def _same_rows(one: Dataset, other: Dataset) -> bool:
 
 def exposure(own: Dataset, part: Part) -> Exposure:
     """Return how many pictures of ``part`` are among the training and validation pictures of ``own``."""
+    trained, selected = seen_rows(own, part)
+    return Exposure(samples=len(part), trained=int(trained.sum()), selected=int(selected.sum()))
+
+
+def seen_rows(own: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Return which pictures of ``part`` are among the training, and which among the validation pictures of ``own``.
+
+    Returns:
+        two bool arrays ``(n,)``; all false where ``own`` has no such part.
+    """
     digests = grey_digests(part.images)
-    seen = {
-        role: set(grey_digests(own.parts[own.roles[role]].images)) if own.roles.get(role) in own.parts else set()
+    seen = (
+        set(grey_digests(own.parts[own.roles[role]].images)) if own.roles.get(role) in own.parts else set()
         for role in ("train", "validation")
-    }
-    return Exposure(
-        samples=len(digests),
-        trained=sum(digest in seen["train"] for digest in digests),
-        selected=sum(digest in seen["validation"] for digest in digests),
     )
+    trained, selected = (np.array([digest in known for digest in digests], bool) for known in seen)
+    return trained, selected
 
 
 def grey_digests(images: np.ndarray) -> list[bytes]:

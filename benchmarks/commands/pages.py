@@ -48,12 +48,12 @@ def runtime(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
 @_PAGE
 @_CHECK
 def runs(records: tuple[Path, ...], page: Path | None, check: bool) -> None:
-    """Print the training runs in RECORDS (run.json files or folders of them), and what repeats them, as Markdown."""
+    """Print the training runs and evaluations in RECORDS (JSON files or folders of them) as Markdown."""
     _need_page(page, check)
     from benchmarks.targets import show_or_settle
-    from benchmarks.training_log import BEGIN, END, markdown, read_runs
+    from benchmarks.training_log import BEGIN, END, markdown, read_log
 
-    block = markdown(read_runs(records))
+    block = markdown(read_log(records))
     show_or_settle(block, page, check, (BEGIN, END), "python -m benchmarks runs RECORDS --page")
 
 

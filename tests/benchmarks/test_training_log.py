@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
-from benchmarks.training_log import BEGIN, END, markdown, read_runs
+from benchmarks.training_log import BEGIN, END, markdown, read_log
 from edge.errors import DataError
 from train.recipes import Phase, Recipe, recipe
 
@@ -29,7 +29,11 @@ def record(name: str = "first", told: Recipe = PLAIN, **changes: Any) -> dict[st
         "labels": ["angry"],
         "crop": {},
         "recipe": told.to_json(),
-        "data": {"name": "fer2013", "roles": {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}},
+        "data": {
+            "name": "fer2013",
+            "roles": {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"},
+            "protocol": "official-dedup",
+        },
         "supervision": "labels",
         "teachers": [],
         "command": ["python -m train", "fit", "fer2013", "--out", f"runs/{name} of mine"],
@@ -49,7 +53,7 @@ def written(folder: Path, *records: dict[str, Any]) -> Path:
 
 def rows(folder: Path) -> list[list[str]]:
     """The cells of the table's rows."""
-    lines = markdown(read_runs([folder])).splitlines()
+    lines = markdown(read_log([folder])).splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2 : lines.index("")]]
 
 
@@ -90,7 +94,7 @@ def test_runs_stand_by_accuracy_and_their_commands_in_the_same_order(tmp_path: P
     better = record("better")
     better["metrics"] = {"PublicTest": record()["metrics"]["PublicTest"] | {"accuracy": 0.7}}
     better["command"] = [*better["command"], "--resume"]  # no part of what repeats it from its beginning
-    text = markdown(read_runs([written(tmp_path / "runs", record(), better)]))
+    text = markdown(read_log([written(tmp_path / "runs", record(), better)]))
     assert text.index("| better |") < text.index("| first |")
     commands = text.split("```")[1].split("\n")[1:-1]
     assert commands == [f"python -m train fit fer2013 --out 'runs/{name} of mine'" for name in ("better", "first")]
@@ -99,7 +103,7 @@ def test_runs_stand_by_accuracy_and_their_commands_in_the_same_order(tmp_path: P
 def test_the_part_that_is_reported_for_shipped_models_alone_is_not_shown(tmp_path: Path) -> None:
     both = record()
     both["metrics"]["PrivateTest"] = both["metrics"]["PublicTest"] | {"accuracy": 0.99}
-    assert "99" not in markdown(read_runs([written(tmp_path / "runs", both)]))
+    assert "99" not in markdown(read_log([written(tmp_path / "runs", both)]))
 
 
 @pytest.mark.parametrize(
@@ -111,33 +115,33 @@ def test_the_part_that_is_reported_for_shipped_models_alone_is_not_shown(tmp_pat
 )
 def test_a_record_that_is_no_finished_run_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read_runs([written(tmp_path / "runs", record(**changes))])
+        read_log([written(tmp_path / "runs", record(**changes))])
 
 
 @pytest.mark.parametrize("key", ["metrics", "supervision", "teachers", "command", "backend", "devices"])
 def test_a_record_without_a_field_of_the_table_is_refused_in_one_line(tmp_path: Path, key: str) -> None:
     short = {name: value for name, value in record().items() if name != key}
     with pytest.raises(DataError, match=f"; no {key}; keep the run.json"):
-        read_runs([written(tmp_path / "runs", short)])
+        read_log([written(tmp_path / "runs", short)])
 
 
 def test_a_record_with_a_nested_field_missing_is_refused_in_one_line(tmp_path: Path) -> None:
     damaged = record(input={"width": 48, "colour": "grey"})
     with pytest.raises(DataError, match=r"expected a sound record; got KeyError: 'height'; keep the run\.json of"):
-        read_runs([written(tmp_path / "runs", damaged)])
+        read_log([written(tmp_path / "runs", damaged)])
 
 
 def test_another_kind_of_record_and_two_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no name, backbone"):
-        read_runs([written(tmp_path / "a", {"schema": 1, "kind": "latency"})])
+        read_log([written(tmp_path / "a", {"schema": 1, "kind": "latency"})])
     with pytest.raises(DataError, match="expected one record of the run first; got another"):
-        read_runs([written(tmp_path / "b", record(), record())])
+        read_log([written(tmp_path / "b", record(), record())])
 
 
 def test_an_earlier_run_of_a_name_is_kept_under_the_file_s(tmp_path: Path) -> None:
     folder = written(tmp_path / "runs", record(), record())
     (folder / "1.json").rename(folder / "first-of-all.json")
-    assert sorted(run.name for run in read_runs([folder])) == ["first", "first-of-all"]
+    assert sorted(run.name for run in read_log([folder]).runs) == ["first", "first-of-all"]
 
 
 def test_first_weights_of_a_trained_file_are_told(tmp_path: Path) -> None:

@@ -105,6 +105,27 @@ def test_pictures_that_the_run_was_trained_on_are_counted_under_its_own_protocol
     assert result["seen"] == {"samples": 10, "trained": 5, "selected": 0}
 
 
+def test_pictures_not_seen_before_have_figures_of_their_own(make: Make) -> None:
+    dataset = _dataset(train=[(30, ANGRY), (2, HAPPY)], validation=[*VALIDATION, (230, HAPPY)])
+    run = make(dataset)
+    found = evaluate_run(run, dataset, "test", "flip")
+    assert found["seen"] == {"samples": 10, "trained": 5, "selected": 4}
+    for view in ("single_view", "with_tta"):  # of the ten only the bright angry face is left, which it gets wrong
+        assert (found[view]["samples"], found[view]["accuracy"]) == (10, 0.9)
+        assert (found["unseen"][view]["samples"], found["unseen"][view]["accuracy"]) == (1, 0.0)
+    assert "with_tta" not in evaluate_run(run, dataset, "test")["unseen"]
+
+
+def test_nothing_seen_and_all_seen_leave_no_second_figures(make: Make) -> None:
+    nothing = _dataset()
+    assert "unseen" not in evaluate_run(make(nothing), nothing, "test")
+    everything = _dataset(train=TEST)
+    told = evaluate_run(make(everything, "all"), everything, "test")
+    assert (told["seen"]["trained"], "unseen" in told) == (10, False)
+    own = dataclasses.replace(nothing, fingerprint="e" * 64)  # another data set, whose run's pictures are not at hand
+    assert "unseen" not in evaluate_run(make(own, "other"), nothing, "test")
+
+
 def test_another_protocols_part_that_the_run_was_trained_on_is_refused(make: Make) -> None:
     own = _dataset(train=[(30, ANGRY), (2, HAPPY)])
     run = make(own)
@@ -346,6 +367,8 @@ def test_evaluate_command_takes_the_runs_own_protocol_and_discloses(
     assert "fer2013 PrivateTest (official), single view: accuracy" in told.output
     assert "points over the single view (paired 95 %" in told.output
     assert "seen in training: 4 of 15 pictures – A LEAK" in told.output
+    assert "the 11 of them not seen before, single view: accuracy" in told.output
+    assert "the 11 of them not seen before, TTA flip: accuracy" in told.output
     assert "calibration: temperature" in told.output
     assert "extra supervision: this run was trained with FER+ votes" in told.output
     refused = _run("evaluate", run, "--dataset", "fer2013", "--data", flat_fer2013, "--protocol", "official-dedup")

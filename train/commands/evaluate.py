@@ -114,6 +114,10 @@ def described(result: Mapping[str, Any]) -> list[str]:
     for label, key in (("single view", "single_view"), (f"TTA {result['tta']}", "with_tta")):
         if key in result:
             lines.append(f"{place}, {label}: {figures_text(result[key])}")
+    for label, key in (("single view", "single_view"), (f"TTA {result['tta']}", "with_tta")):
+        if key in result.get("unseen", {}):
+            figures = result["unseen"][key]
+            lines.append(f"the {figures['samples']:,} of them not seen before, {label}: {figures_text(figures)}")
     if "tta_gain" in result:
         lines.append(f"TTA {result['tta']}: {gain_text(result['tta_gain'])}")
     lines.append(calibration_text(result["calibration"]))
