@@ -18,6 +18,8 @@ from benchmarks.paired import Drop, compare
 from edge.errors import DataError
 
 FLOAT = "float32"
+SHIPPED = "qat-int8"
+"""The recipe of the files that ship."""
 MISSING = "–"
 HEADINGS = (
     "Model", "Recipe", "Size", "Data", "Accuracy (95 %)", "Macro-F1", "Drop against float, points (95 %)",
@@ -81,8 +83,9 @@ def build(evidence: Evidence) -> Table:
     """Return the table of what was read.
 
     Of several records of the same model, setting and data, the newest counts: samples are never pooled. A latency
-    record about a model counts before one in which it was the other half of a pair. Two models in turns are one
-    comparison, whichever of them the record is about.
+    record about a model counts before one in which it was the other half of a pair; before both, that of the pairs
+    which give its speed-up, so that a row's latency and speed-up are of one session (see :func:`_of_its_pairs`). Two
+    models in turns are one comparison, whichever of them the record is about.
 
     Raises:
         DataError: two different float32 files claim to be the reference of one model.
@@ -96,10 +99,18 @@ def build(evidence: Evidence) -> Table:
         lambda r: (frozenset({(r.model.sha256, r.threads), (r.against.sha256, r.against_threads)}), r.setting),
         lambda r: r.created,
     )
+    latencies = [_of_its_pairs(latency, evidence.latencies, ratios) for latency in latencies]
     pipelines = _newest(
         evidence.pipelines,
         lambda p: (
-            p.model.sha256, p.setting, p.threads, p.frame, p.detector, p.detect_every, p.infer_every, p.live_fps,
+            p.model.sha256,
+            p.setting,
+            p.threads,
+            p.frame,
+            p.detector,
+            p.detect_every,
+            p.infer_every,
+            p.live_fps,
         ),
         lambda p: p.created,
     )
@@ -245,6 +256,29 @@ def _speedup(latency: Latency, ratios: Sequence[Ratio]) -> Ratio | None:
         and (ratio.setting, ratio.threads, ratio.against_threads) == (latency.setting, latency.threads, latency.threads)
     ]
     return max(found, key=lambda ratio: ratio.created) if found else None
+
+
+def _of_its_pairs(latency: Latency, latencies: Iterable[Latency], ratios: Sequence[Ratio]) -> Latency:
+    """Return a model's latency from the record of its pairs with float32, or as it is where there are none.
+
+    Of a float32 file without a record of its own, it is that of the pairs with the recipe that ships, before others.
+    """
+    ratio = _speedup(latency, ratios)
+    if ratio is None and not latency.own:
+        pairs = [
+            each
+            for pair in ratios
+            for each in (pair, turned_round(pair))
+            if each.against.sha256 == latency.model.sha256
+            and is_float_of(each.against, each.model)
+            and (each.setting, each.threads, each.against_threads)
+            == (latency.setting, latency.threads, latency.threads)
+        ]
+        ratio = max(pairs, key=lambda each: (each.model.recipe == SHIPPED, each.created), default=None)
+    if ratio is None:
+        return latency
+    key = (ratio.path, latency.model.sha256, latency.threads)
+    return next((each for each in latencies if (each.path, each.model.sha256, each.threads) == key), latency)
 
 
 def turned_round(ratio: Ratio) -> Ratio:

@@ -12,10 +12,11 @@ from edge.wording import counted
 NOTES = (
     "Accuracy: share of right answers, single view unless TTA is named (flip: mean over a face and its mirror image, "
     "two inferences), with its 95 % bootstrap interval. Drop: accuracy of the float32 file minus this file's on the "
-    "same samples, with the paired 95 % bootstrap interval and McNemar's exact p; a plus means that this file is "
+    "same samples, with the paired 95 % interval (Tango's score) and McNemar's exact p; a plus means that this file is "
     "worse. Latency: one face through the network alone (no decoding, no detection), in milliseconds. Speed-up: "
-    "median of time ratios to the float32 file over interleaved pairs, with its 95 % interval; it is not the quotient "
-    "of two latencies above, which come from runs of their own."
+    "median of time ratios to the float32 file over interleaved pairs, with its 95 % interval; the latency of such a "
+    "row is that of the same pairs, and float32's that of its pairs with qat-int8. Latencies of rows measured in "
+    "different sessions differ by what else the machine did: compare speed-ups."
 )
 _PAIR_HEADINGS = ("Model", "Against", "Times faster (95 %)", "p10 to p90", "Pairs", "Threads", "Runtime", "Machine")
 _CONVERSION_HEADINGS = (

@@ -101,6 +101,28 @@ def test_a_models_own_record_counts_before_a_newer_one_where_it_was_the_other_ha
     assert table.replaced == ()
 
 
+def test_a_row_s_latency_is_that_of_the_pairs_which_give_its_speed_up(write: Write) -> None:
+    ptq = handmade.paired_latency("ptq-int8", "float32", 4.0, 12.0, created="2026-01-04T00:00:00+00:00")
+    other = handmade.paired_latency("qat-int8", "dynamic-int8", 3.0, 4.0, created="2026-01-05T00:00:00+00:00")
+    ptq["model"]["sha256"], other["against"]["sha256"] = "1" * 64, "2" * 64
+    folder = write(
+        handmade.paired_latency("qat-int8", "float32", 2.0, 6.0, created="2026-01-02T00:00:00+00:00"),
+        ptq,
+        other,  # the newest about qat-int8, in a session in which all was slower
+    )
+    table = _table(folder)
+    found = {
+        row.model.recipe: (row.latency and row.latency.p50, row.speedup and row.speedup.median) for row in table.rows
+    }
+    assert found == {
+        "float32": (6.0, None),  # of its pairs with the recipe that ships, though those with ptq-int8 are newer
+        "ptq-int8": (4.0, 3.0),
+        "qat-int8": (2.0, 3.0),
+        "dynamic-int8": (4.0, None),
+    }
+    assert table.replaced == ()
+
+
 def test_speed_up_comes_from_pairs_never_from_two_medians(write: Write) -> None:
     rows = _table(write(handmade.latency("float32", 6.0), handmade.latency("qat-int8", 2.0))).rows
     assert [row.speedup for row in rows] == [None, None]
