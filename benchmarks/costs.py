@@ -116,7 +116,7 @@ def markdown(costs: Costs) -> str:
         "\n## Conversions\n",
         markdown_table(_CONVERSION_HEADINGS, _conversion_rows(costs)),
         f"\nDrop: {_part(costs)} accuracy of the float network less the file's, with its paired 95 % "
-        "bootstrap interval. Peak memory is the command's up to this recipe; time is that of its stages, with the "
+        "interval. Peak memory is the command's up to this recipe; time is that of its stages, with the "
         "preparation that all share.\n",
         "\n## Beside what others make of the same network\n",
         peers_markdown([costs.peers[name] for name in sorted(costs.peers)]),

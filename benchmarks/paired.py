@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.evidence import Accuracy
 from edge.errors import DataError
-from edge.statistics import BOOTSTRAP_SEED, paired_difference
+from edge.statistics import paired_difference
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Drop:
 
     Attributes:
         points: accuracy of the reference minus the model's.
-        low: lower end of the paired 95 % bootstrap interval of `points`; `high` the upper end.
+        low: lower end of the paired 95 % score interval of `points`; `high` the upper end.
         lost: samples that only the reference has right; `gained` those that only the model has right.
         p_value: McNemar's exact two-sided p, 0..1.
         agreement: share of samples that both put into the same class, 0..1.
@@ -54,7 +54,7 @@ def compare(reference: Accuracy, model: Accuracy) -> Drop:
             f"(content {model.content_sha256[:12]}, not {reference.content_sha256[:12]}); score both models on the "
             "same pack"
         )
-    found = paired_difference(np.array(reference.correct, bool), np.array(model.correct, bool), seed=BOOTSTRAP_SEED)
+    found = paired_difference(np.array(reference.correct, bool), np.array(model.correct, bool))
     same = sum(a == b for a, b in zip(reference.predictions, model.predictions, strict=True))
     return Drop(
         points=found.points,

@@ -16,7 +16,16 @@ from convert.export import INT8_RECIPES
 from convert.graph import FLOAT_KINDS, Graph
 from convert.inspection import CONVERSIONS, Inspection
 from convert.parity import Parity
-from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, per_class, weighted_f1
+from edge.statistics import (
+    BOOTSTRAP_SEED,
+    accuracy,
+    bootstrap_interval,
+    confusion_matrix,
+    macro_f1,
+    paired_difference,
+    per_class,
+    weighted_f1,
+)
 
 if TYPE_CHECKING:
     from convert.own_steps import OwnSteps
@@ -69,7 +78,7 @@ def divergence(goal: np.ndarray, came: np.ndarray) -> float:
     return float((goal * (np.log(goal + 1e-8) - np.log(came + 1e-8))).sum(axis=1).mean())
 
 
-def figures(rows: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: int) -> dict[str, Any]:
+def figures(rows: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """Accuracy with its 95 % interval, F1 scores and the per-class table of probabilities [n, classes]."""
     predicted = rows.argmax(axis=1)
     table = confusion_matrix(labels, predicted, len(names))
@@ -77,38 +86,34 @@ def figures(rows: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: in
     return {
         "samples": len(labels),
         "accuracy": accuracy(table),
-        "ci95": list(bootstrap_interval(predicted == labels, seed)),
+        "ci95": list(bootstrap_interval(predicted == labels, BOOTSTRAP_SEED)),
         "macro_f1": macro_f1(table),
         "weighted_f1": weighted_f1(table),
         "per_class": {name: dict(scores[name]) for name in names},
     }
 
 
-def compare(
-    reference: np.ndarray, came: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: int
-) -> dict[str, Any]:
-    """What the file lost against the float network on one part, with the paired bootstrap interval of the drop.
+def compare(reference: np.ndarray, came: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """What the file lost against the float network on one part, with the paired interval of the drop.
 
     Args:
         reference: Probabilities [n, classes] of the float network.
         came: Probabilities [n, classes] of the file.
         labels: int64 [n].
         names: Class names.
-        seed: Of the bootstrap.
 
     Returns:
         ``float`` and ``file`` figures, ``drop_points`` (float less file accuracy, in points) with ``drop_ci95``,
         ``macro_f1_drop_points``, ``per_class_f1_change_points``, ``agreement_with_float`` (of the first highest class)
         and ``ties``, the share of pictures for which the file calls several classes highest.
     """
-    before, after = figures(reference, labels, names, seed), figures(came, labels, names, seed)
-    difference = (reference.argmax(1) == labels).astype(np.float64) - (came.argmax(1) == labels)
-    low, high = bootstrap_interval(difference, seed)
+    before, after = figures(reference, labels, names), figures(came, labels, names)
+    drop = paired_difference(reference.argmax(1) == labels, came.argmax(1) == labels)
     return {
         "float": before,
         "file": after,
-        "drop_points": 100 * float(difference.mean()),
-        "drop_ci95": [100 * low, 100 * high],
+        "drop_points": drop.points,
+        "drop_ci95": [drop.low, drop.high],
         "macro_f1_drop_points": 100 * (before["macro_f1"] - after["macro_f1"]),
         "per_class_f1_change_points": {
             name: 100 * (after["per_class"][name]["f1"] - before["per_class"][name]["f1"]) for name in names

@@ -42,7 +42,7 @@ class ConvertConfig:
         calibration: Training pictures that start the ranges.
         accuracy_budget: Largest drop of an int8 file on the validation part, in points; its costliest layers stay in
             float until it fits. None keeps none.
-        seed: Of order, augmentation and bootstrap.
+        seed: Of order and augmentation.
         without: Lowering rules to leave out, so that their worth can be measured.
         limit: Only the first pictures of each part (for trials).
         version: Of the model, into its metadata.

@@ -363,7 +363,7 @@ def _validation_figures(logits: np.ndarray, goal: np.ndarray, labels: np.ndarray
 
 def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any], bytes]:
     """The report of one recipe and the whole file, all checks passed."""
-    seed, names = work.config.seed, work.source.labels
+    names = work.source.labels
     content = package(exported.flatbuffer, _contract(work, recipe))
     require_kernel_scales(content)
     inspection = inspect(content)
@@ -381,7 +381,7 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         with work.progress.bar(f"{recipe} on {part.name}", len(part.images)) as advance:
             came = checks.run_file(content, part.images, advance)
         compared[part.name] = checks.compare(
-            probabilities(work.logits(work.float_model, part)), came, part.labels, names, seed
+            probabilities(work.logits(work.float_model, part)), came, part.labels, names
         )
         logits = work.logits(exported.reference, part)
         share = _agreement(logits if integers is None else integers(part.images), recipe, came)

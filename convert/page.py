@@ -151,7 +151,7 @@ def _summary(reports: Sequence[Report], parts: Sequence[str]) -> str:
             f"<h3>{_text(part)}, {samples[0]:,} pictures ({note})</h3>\n{_table(HEADINGS, table(reports, part))}"
         )
     text = (
-        "Drop: accuracy of the float network less the file's on the same pictures, with the paired 95 % bootstrap "
+        "Drop: accuracy of the float network less the file's on the same pictures, with the paired 95 % "
         "interval; a plus means that the file is worse. Agrees: share of pictures given the same class. Times as fast: "
         "median over rounds of the baseline's time over this file's in the same round."
     )

@@ -90,18 +90,19 @@ def comparison(
 ) -> dict[str, Any]:
     """Return the record's `reference` block: what this model's (n,) answers are against the reference's.
 
-    Differences are in percentage points, this model minus the reference, with paired 95 % bootstrap intervals;
-    `p_value` is McNemar's. Shares of a class without samples are None.
+    Differences are in percentage points, this model minus the reference, with paired 95 % intervals: the score's for
+    accuracy and recall, the bootstrap's for macro-F1. The agreement has Wilson's; `p_value` is McNemar's. Shares of a
+    class without samples are None.
     """
     before, same = reference.predicted, predicted == reference.predicted
     ours, theirs = (statistics.confusion_matrix(truth, answers, len(labels)) for answers in (predicted, before))
-    change = statistics.paired_difference(predicted == truth, before == truth, seed=BOOTSTRAP_SEED)
+    change = statistics.paired_difference(predicted == truth, before == truth)
     drawn = resample_pair(truth, before, predicted, len(labels), BOOTSTRAP_SEED)
     low, high = interval_95(statistics.macro_f1s(drawn[1]) - statistics.macro_f1s(drawn[0]))
     return {
         **reference.about,
         "agreement": float(same.mean()),
-        "agreement_ci95": list(statistics.bootstrap_interval(same, BOOTSTRAP_SEED)),
+        "agreement_ci95": list(statistics.share_interval(int(same.sum()), len(same))),
         "accuracy": statistics.accuracy(theirs),
         "difference_points": change.points,
         "difference_ci95": [change.low, change.high],
@@ -137,7 +138,7 @@ def _by_class(
             "only_reference": 0,
         }
         if own.any():
-            change = statistics.paired_difference(predicted[own] == i, before[own] == i, seed=BOOTSTRAP_SEED)
+            change = statistics.paired_difference(predicted[own] == i, before[own] == i)
             block |= {
                 "agreement": float((predicted[own] == before[own]).mean()),
                 "recall_change_points": change.points,

@@ -6,9 +6,9 @@ scikit-learn's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import comb
+from math import comb, copysign, inf, sqrt
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 BOOTSTRAP_SEED = 0
 """Of the bootstrap in every record, so that the same samples give the same interval wherever it is computed."""
+_Z95 = 1.959963984540054  # standard deviations of a normal distribution to each side that hold 95 %
+_BISECTIONS = 50  # halvings of an interval of 2: beyond a float's digits
 _CHUNK_ROUNDS = 100  # resamples drawn at once: 100 x 7,178 samples of int64 are 6 MB
 
 
@@ -34,7 +36,7 @@ class PairedDifference:
 
     Attributes:
         points: the difference in percentage points.
-        low: lower end of its paired 95 % bootstrap interval in points; `high` the upper end.
+        low: lower end of its paired 95 % score interval in points; `high` the upper end.
         only_first: samples that only the first model has right; `only_second` those that only the second has right.
         p_value: McNemar's exact two-sided p, 0..1.
     """
@@ -150,33 +152,90 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def paired_difference(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], seed: int) -> PairedDifference:
+def share_interval(hits: int, samples: int) -> tuple[float, float]:
+    """Return the 95 % score interval (low, high) of a share, of some width also where all or none are hits.
+
+    Args:
+        hits: samples that count.
+        samples: all samples.
+
+    Raises:
+        ValueError: not 0 <= hits <= samples, or no samples.
+
+    Source: Wilson 1927, Journal of the American Statistical Association 22.
+    """
+    if not 0 <= hits <= samples or samples == 0:
+        raise ValueError(f"expected hits of 0..samples, and samples; got {hits} and {samples}")
+    share, z2 = hits / samples, _Z95**2
+    middle = (share + z2 / (2 * samples)) / (1 + z2 / samples)
+    half = _Z95 * sqrt(share * (1 - share) / samples + z2 / (4 * samples**2)) / (1 + z2 / samples)
+    return (0.0 if hits == 0 else middle - half), (1.0 if hits == samples else middle + half)
+
+
+def paired_difference(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> PairedDifference:
     """Return how much more often the first model is right than the second, sample by sample.
 
     Comparing the two accuracies' own intervals would ignore that both models saw the same samples; pairing resolves
-    differences several times smaller.
+    differences several times smaller. A bootstrap's interval would have no width where the two differ on no sample,
+    and too little where they differ on few; the score interval holds its rate there too.
 
     Args:
         first: (n,) whether the first model has each sample right.
         second: (n,) whether the second model has the same sample right.
-        seed: seed of the bootstrap.
 
     Raises:
         ValueError: the two differ in length or are empty.
     """
     if first.ndim != 1 or first.shape != second.shape or first.size == 0:
         raise ValueError(f"expected two non-empty lists of equal length; got shapes {first.shape} and {second.shape}")
-    differences = first.astype(np.int8) - second.astype(np.int8)
-    low, high = bootstrap_interval(differences, seed=seed)
-    only_first, only_second = int((differences > 0).sum()), int((differences < 0).sum())
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    low, high = difference_interval(only_first, only_second, first.size)
     return PairedDifference(
-        points=100 * float(differences.mean()),
+        points=100 * (only_first - only_second) / first.size,
         low=100 * low,
         high=100 * high,
         only_first=only_first,
         only_second=only_second,
         p_value=mcnemar(only_first, only_second),
     )
+
+
+def difference_interval(only_first: int, only_second: int, samples: int) -> tuple[float, float]:
+    """Return the 95 % score interval (low, high), in -1..1, of a difference of two shares of the same samples.
+
+    Args:
+        only_first: samples that only the first has right.
+        only_second: samples that only the second has right.
+        samples: all samples.
+
+    Raises:
+        ValueError: a count is negative, or the two are more than all samples, or there are none.
+
+    Source: Tango 1998, Statistics in Medicine 17, equations 16 to 21.
+    """
+    if min(only_first, only_second) < 0 or only_first + only_second > samples or samples == 0:
+        raise ValueError(f"expected counts of 0..samples, and samples; got {only_first}, {only_second} of {samples}")
+
+    def score(difference: float) -> float:
+        """Deviations by which the samples are above a true difference, its variance estimated under it."""
+        second = 2 * samples
+        first = -only_first - only_second + (2 * samples - only_first + only_second) * difference
+        constant = -only_second * difference * (1 - difference)
+        share = (sqrt(max(first**2 - 4 * second * constant, 0.0)) - first) / (2 * second)
+        variance = samples * (2 * share + difference * (1 - difference))
+        above = only_first - only_second - samples * difference
+        return above / sqrt(variance) if variance > 0 else copysign(inf, above)
+
+    middle = (only_first - only_second) / samples
+    return _crossing(score, _Z95, -1.0, middle), _crossing(score, -_Z95, middle, 1.0)
+
+
+def _crossing(score: Callable[[float], float], goal: float, low: float, high: float) -> float:
+    """Return where a falling function passes a goal between two ends; the end nearest to it where it does not."""
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if score(middle) > goal else (low, middle)
+    return (low + high) / 2
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from edge.calibration import reliability
 from edge.errors import DataError
 from edge.files import write_atomically
-from edge.statistics import BOOTSTRAP_SEED, paired_difference
+from edge.statistics import paired_difference
 from train.calibration import fit_temperature, softmax, temperature_effect
 from train.datasets import Dataset
 from train.exposure import Ancestor, Exposure, exposure, grey_digests, is_own, seen_rows, supervision
@@ -182,7 +182,7 @@ def tta_gain(found: Predictions) -> dict[str, Any]:
     if found.averaged is None:
         raise ValueError("expected predictions with TTA; got the single view alone; predict with flip or crops")
     right = found.averaged.argmax(axis=1) == found.labels
-    gain = paired_difference(right, found.logits.argmax(axis=1) == found.labels, seed=BOOTSTRAP_SEED)
+    gain = paired_difference(right, found.logits.argmax(axis=1) == found.labels)
     return {
         "points": gain.points,
         "ci95": [gain.low, gain.high],

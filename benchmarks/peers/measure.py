@@ -19,7 +19,7 @@ from convert.progress import Progress
 from edge.benchmark import encode_classes, noise_faces, percentiles
 from edge.errors import ModelFileError
 from edge.files import sha256_of
-from edge.statistics import accuracy, bootstrap_interval, confusion_matrix, macro_f1, paired_difference
+from edge.statistics import BOOTSTRAP_SEED, accuracy, bootstrap_interval, confusion_matrix, macro_f1, paired_difference
 
 SAMPLE_DIGITS = 6  # of a millisecond: the nanoseconds that the clock counts
 
@@ -136,7 +136,7 @@ def measure(
         rounds: timed rounds.
         warmup: untimed rounds before them.
         threads: of the interpreter.
-        seed: of noise faces and bootstrap.
+        seed: of noise faces.
         progress: where to tell.
     """
     failed: dict[str, Failed] = {}
@@ -144,7 +144,7 @@ def measure(
     for candidate in candidates:
         try:
             with progress.bar(candidate.name, len(truth.images)) as advance:
-                runner, figures = _scored(candidate, truth, threads, seed, advance)
+                runner, figures = _scored(candidate, truth, threads, advance)
             running[candidate.name] = candidate, runner, figures
         except (PeerError, ModelFileError, ValueError, RuntimeError) as error:
             status = NOT_RUN if isinstance(error, PeerNotRunError) else FAILED
@@ -162,20 +162,20 @@ def measure(
     return [failed.get(candidate.name) or scored[candidate.name] for candidate in candidates]
 
 
-def reference_block(truth: Truth, seed: int) -> dict[str, Any]:
+def reference_block(truth: Truth) -> dict[str, Any]:
     """Return the Keras model's own figures as the record keeps them."""
-    return _score(truth.keras, truth, seed)
+    return _score(truth.keras, truth)
 
 
 def _scored(
-    candidate: Candidate, truth: Truth, threads: int, seed: int, advance: Callable[[int], None]
+    candidate: Candidate, truth: Truth, threads: int, advance: Callable[[int], None]
 ) -> tuple[AnyRunner, dict[str, Any]]:
     if isinstance(candidate.content, PeerError):
         raise candidate.content
     runner, inspected = _loaded(candidate, candidate.content, threads)
     images = truth.images if candidate.pictures is None else candidate.pictures
     predicted, ties = runner.classes(images, advance)
-    drop = paired_difference(truth.keras == truth.labels, predicted == truth.labels, seed)
+    drop = paired_difference(truth.keras == truth.labels, predicted == truth.labels)
     return runner, {
         **candidate.facts(),
         "file": candidate.file,
@@ -184,7 +184,7 @@ def _scored(
         "input": {"dtype": str(runner.dtype), "scale": runner.scale, "zero_point": runner.zero_point},
         "output": {"dtype": str(runner.output_dtype)},
         **inspected,
-        **_score(predicted, truth, seed),
+        **_score(predicted, truth),
         "drop": asdict(drop),
         "agreement": float((predicted == truth.keras).mean()),
         "ties": ties,
@@ -212,11 +212,11 @@ def _inspected(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _score(predicted: npt.NDArray[np.int64], truth: Truth, seed: int) -> dict[str, Any]:
+def _score(predicted: npt.NDArray[np.int64], truth: Truth) -> dict[str, Any]:
     table = confusion_matrix(truth.labels, predicted, len(truth.names))
     return {
         "accuracy": accuracy(table),
-        "accuracy_ci95": list(bootstrap_interval(predicted == truth.labels, seed)),
+        "accuracy_ci95": list(bootstrap_interval(predicted == truth.labels, BOOTSTRAP_SEED)),
         "macro_f1": macro_f1(table),
         "predictions": encode_classes(predicted),
     }

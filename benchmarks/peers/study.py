@@ -91,7 +91,7 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
             "samples": min(config.calibration, len(dataset.part("train").images)),
             "seed": config.seed,
         },
-        "reference": reference_block(truth, config.seed),
+        "reference": reference_block(truth),
         "truth": truth.encoded,
         "rounds": config.rounds,
         "warmup": config.warmup,

@@ -96,10 +96,10 @@ def results(
 def loss(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Return how much more often the first is right than the second on the same faces.
 
-    `points` and `ci95` are percentage points with the paired 95 % bootstrap interval, a plus: the second is worse;
+    `points` and `ci95` are percentage points with the paired 95 % score interval, a plus: the second is worse;
     `only_first` and `only_second` count the faces that one alone has right; `p_value` is McNemar's.
     """
-    change = statistics.paired_difference(first, second, seed=BOOTSTRAP_SEED)
+    change = statistics.paired_difference(first, second)
     return {
         "points": change.points,
         "ci95": [change.low, change.high],

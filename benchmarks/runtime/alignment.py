@@ -224,11 +224,11 @@ def _row(condition: Condition, found: Readings, faces: int) -> dict[str, Any]:
         ("eyes_over_none", "eyes", "none"), ("auto_over_none", "auto", "none"), ("points_over_none", "points", "none"),
         ("points_over_auto", "points", "auto"),
     ):  # fmt: skip
-        more = paired_difference(right[first], right[second], _SEED)
+        more = paired_difference(right[first], right[second])
         row[name] = {"points": more.points, "ci95": [more.low, more.high], "p_value": more.p_value}
     if condition == CONDITIONS[0] and found.framed.any():
         inside = {name: each[found.framed] for name, each in right.items()}
-        more = paired_difference(inside["none"], inside["frame"], _SEED)
+        more = paired_difference(inside["none"], inside["frame"])
         row["framed"] = {
             "faces": int(found.framed.sum()), "none": float(inside["none"].mean()),
             "frame": float(inside["frame"].mean()), "points": more.points, "ci95": [more.low, more.high],

@@ -106,7 +106,7 @@ def compare(made: Sequence[Scene], command: Sequence[str], about: str, tick: Tic
     rows = []
     for place, settings in enumerate(SETTINGS):
         false = np.array([len(s) - m.sum() for s, m in zip(found[place], matches[place], strict=True)])
-        more = paired_difference(hits[place], hits[0], _SEED)
+        more = paired_difference(hits[place], hits[0])
         rows.append(asdict(settings) | {
             "found": float(hits[place].mean()),
             "found_ci95": list(bootstrap_interval(hits[place], _SEED)),

@@ -13,7 +13,7 @@ from benchmarks.plot import shortened, svg
 from benchmarks.sections.parts import Grid, Plot, Section, lines, numbered, where
 from benchmarks.table import MISSING, Table, data_text, float_of, signed
 from edge.benchmark import PREDICTION_DIGITS
-from edge.statistics import BOOTSTRAP_SEED, paired_difference
+from edge.statistics import paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _HEADINGS = (
 )  # fmt: skip
 NOTE = (
     "Change: the file less its float32 file, in percentage points; a plus means that the file is better. The interval "
-    "of a recall's change is the paired 95 % bootstrap interval on the pictures of that class; where a class has few "
+    "of a recall's change is the paired 95 % score interval on the pictures of that class; where a class has few "
     "pictures, a single one moves it by a point and more. F1 has no interval here."
 )
 _LEAST_RANGE_POINTS = 1.0
@@ -98,7 +98,7 @@ def _interval(reference: Accuracy, model: Accuracy, label: str) -> tuple[float, 
     rows = np.array([digit == own for digit in model.truth])
     if not rows.any():
         return None
-    found = paired_difference(np.array(model.correct)[rows], np.array(reference.correct)[rows], seed=BOOTSTRAP_SEED)
+    found = paired_difference(np.array(model.correct, bool)[rows], np.array(reference.correct, bool)[rows])
     return found.low, found.high
 
 

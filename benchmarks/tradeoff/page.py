@@ -16,11 +16,12 @@ BEGIN, END = "<!-- tradeoff:begin -->", "<!-- tradeoff:end -->"
 _HEADINGS = ("Backbone", "Input", "Recipe", "Threads", "Parameters", "Size", "Accuracy (95 %)", "Macro-F1", "p50 ms",
              "Times as fast as the baseline (95 %)", "Partitions", "Epochs", "Front")  # fmt: skip
 _MEANING = (
-    "Accuracy: share of right answers, single view, with its 95 % bootstrap interval; the intervals of two cells that "
-    "overlap do not tell them apart. p50: median milliseconds of one face through the network alone. Times as fast: "
-    "median of the time ratios to the baseline over interleaved pairs, with its 95 % interval. Partitions: pieces into "
-    "which XNNPACK cuts the graph. Front: no other cell of as many threads is at least as accurate and as fast, and "
-    "better in one; by the measured values, without their intervals."
+    "Accuracy: share of right answers, single view, with its 95 % bootstrap interval, which tells how far it would "
+    "scatter on other pictures: all cells were scored on the same ones, so that two whose intervals overlap may still "
+    "differ, as `compare` tests picture by picture. p50: median milliseconds of one face through the network alone. "
+    "Times as fast: median of the time ratios to the baseline over interleaved pairs, with its 95 % interval. "
+    "Partitions: pieces into which XNNPACK cuts the graph. Front: no other cell of as many threads is at least as "
+    "accurate and as fast, and better in one; by the measured values, without their intervals."
 )
 
 

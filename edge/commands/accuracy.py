@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def accuracy(model: str | None, threads: int, data: str, reference: str | None, tta: str, record: str | None) -> None:
     """Measure the accuracy on labelled, already cropped faces, one inference a face.
 
-    Intervals are 95 % bootstrap intervals. With --reference, both models are compared face by face: how often they
+    Intervals are 95 % ones. With --reference, both models are compared face by face: how often they
     agree, and what changes, in all and by class.
     """
     from edge.accuracy import accuracy_record, read_data

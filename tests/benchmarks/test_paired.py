@@ -42,7 +42,7 @@ def test_pairing_sees_a_steady_difference_that_two_separate_intervals_hide(write
     reference, model = _two(write, "1" * 700 + "0" * 300, "1" * 680 + "0" * 320)
     drop = compare(reference, model)
     assert drop.low > 0  # 2 points lost and nothing gained, although each accuracy is known to 2.8 points only
-    assert drop.high < 3.0
+    assert drop.high < 3.1
 
 
 def test_models_scored_against_other_classes_under_one_fingerprint_are_refused(write: Write) -> None:

@@ -75,7 +75,10 @@ def test_a_model_that_answers_as_the_reference_differs_by_nothing() -> None:
     answers = np.array([0, 1, 1, 1, 2])
     found = agreement.comparison(agreement.Reference({}, answers), answers, truth, ("a", "b", "c"))
     assert found["agreement"] == 1 and found["p_value"] == 1
-    assert found["difference_ci95"] == found["macro_f1_difference_ci95"] == [0, 0]
+    assert found["difference_points"] == 0 and found["macro_f1_difference_ci95"] == [0, 0]
+    low, high = found["difference_ci95"]
+    assert low == -high and high > 40  # of five faces
+    assert 0.5 < found["agreement_ci95"][0] < 0.6 and found["agreement_ci95"][1] == 1
 
 
 def test_a_gain_of_this_model_is_a_plus() -> None:

@@ -50,10 +50,37 @@ def test_an_interval_of_half_the_width_does_not() -> None:
 def test_the_interval_of_a_paired_difference_holds_the_truth_at_its_stated_rate() -> None:
     def interval(generator: np.random.Generator, seed: int) -> Interval:
         draw = generator.random(300)  # 8 of 100 faces only for the first model, 5 only for the second, 60 for both
-        found = paired_difference(draw < 0.68, (draw < 0.60) | (draw > 0.95), seed)
+        found = paired_difference(draw < 0.68, (draw < 0.60) | (draw > 0.95))
         return found.low, found.high
 
     assert STATED[0] <= coverage(3.0, interval, trials=200) <= STATED[1]
+
+
+SPARSE = (55, 0.03, 0.01)  # a small class: faces, and the shares of them that only one model has right
+
+
+def sparse(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of a small class's faces two models have right that seldom differ."""
+    samples, only_first, only_second = SPARSE
+    draw = generator.random(samples)
+    return draw < 0.5 + only_first, (draw < 0.5) | (draw > 1 - only_second)
+
+
+def test_the_interval_of_a_paired_difference_holds_where_the_models_seldom_differ() -> None:
+    def interval(generator: np.random.Generator, seed: int) -> Interval:
+        found = paired_difference(*sparse(generator))
+        return found.low, found.high
+
+    assert coverage(100 * (SPARSE[1] - SPARSE[2]), interval) >= STATED[0]
+
+
+def test_the_bootstrap_of_a_paired_difference_does_not() -> None:
+    def interval(generator: np.random.Generator, seed: int) -> Interval:
+        first, second = sparse(generator)
+        low, high = bootstrap_interval(first.astype(int) - second.astype(int), seed, rounds=500)
+        return 100 * low, 100 * high
+
+    assert coverage(100 * (SPARSE[1] - SPARSE[2]), interval) < 0.85
 
 
 def test_the_interval_of_macro_f1_holds_the_truth_at_its_stated_rate() -> None:

@@ -9,10 +9,12 @@ from edge.statistics import (
     accuracy,
     bootstrap_interval,
     confusion_matrix,
+    difference_interval,
     macro_f1,
     mcnemar,
     paired_difference,
     per_class,
+    share_interval,
     weighted_f1,
 )
 
@@ -122,16 +124,61 @@ def test_mcnemar_is_scipys_binomial_test_of_the_discordant_samples() -> None:
 def test_paired_difference_counts_what_one_model_alone_has_right() -> None:
     first = np.array([True] * 8 + [False] * 2)
     second = np.array([True] * 6 + [False] * 2 + [True, False])
-    found = paired_difference(first, second, seed=0)
+    found = paired_difference(first, second)
     assert (found.only_first, found.only_second) == (2, 1)
     assert found.points == pytest.approx(10)  # 8 of 10 against 7 of 10
     assert found.p_value == pytest.approx(1)
     assert found.low < 10 < found.high
-    reverse = paired_difference(second, first, seed=0)
+    reverse = paired_difference(second, first)
     assert reverse.points == pytest.approx(-10)
     assert reverse.only_first == 1
 
 
+def test_the_interval_of_a_paired_difference_is_tangos() -> None:
+    # 12 and 2 of 50: 0.20 (0.061 to 0.345), Tango 1998, and Newcombe 1998, Statistics in Medicine 17, table II
+    assert difference_interval(12, 2, 50) == pytest.approx((0.0611, 0.3447), abs=1e-4)
+    assert difference_interval(2, 12, 50) == pytest.approx((-0.3447, -0.0611), abs=1e-4)
+    for counts in ((12, 2, 50), (3, 0, 55), (0, 0, 55), (55, 0, 55)):  # the ends, where the score is 1.96
+        low, high = difference_interval(*counts)
+        for end in {low, high} - {1.0, -1.0}:
+            assert _score(end, *counts) == pytest.approx(1.96, abs=1e-3)
+
+
+def _score(difference: float, only_first: int, only_second: int, samples: int) -> float:
+    """Deviations from a true difference, the rate of the second's discordances found by trying them all."""
+    least = max(0.0, -difference)
+    rates = np.linspace(least, (1 - difference) / 2, 200_001)[1:-1]  # of samples that only the second has right
+    both = 1 - difference - 2 * rates
+    likelihood = (samples - only_first - only_second) * np.log(np.maximum(both, 1e-300))
+    likelihood += only_first * np.log(np.maximum(rates + difference, 1e-300)) + only_second * np.log(rates)
+    rate = rates[likelihood.argmax()]
+    variance = samples * (2 * rate + difference * (1 - difference))
+    return abs(only_first - only_second - samples * difference) / np.sqrt(variance)
+
+
+def test_models_that_differ_nowhere_may_differ_by_a_little_all_the_same() -> None:
+    same = paired_difference(np.ones(3589, bool), np.ones(3589, bool))
+    assert (same.points, same.p_value) == (0, 1)
+    assert same.low == pytest.approx(-0.107, abs=1e-3) and same.high == pytest.approx(0.107, abs=1e-3)
+    less = paired_difference(np.ones(55, bool), np.ones(55, bool))
+    assert less.high > 6  # points: of 55 faces, none says little
+
+
+@pytest.mark.parametrize("counts", [(-1, 0, 5), (3, 3, 5), (0, 0, 0)])
+def test_counts_that_are_no_discordances_are_refused(counts: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match=r"expected counts of 0\.\.samples, and samples; got"):
+        difference_interval(*counts)
+
+
+def test_the_interval_of_a_share_is_wilsons_and_never_without_width() -> None:
+    # 81 of 263: 0.3080 (0.2553 to 0.3662); 0 of 20: to 0.1611. Newcombe 1998, Statistics in Medicine 17, table I
+    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert share_interval(0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
+    assert share_interval(3589, 3589) == pytest.approx((0.99893, 1), abs=1e-5)
+    with pytest.raises(ValueError, match="expected hits of 0"):
+        share_interval(3, 2)
+
+
 def test_lists_of_different_samples_are_not_paired() -> None:
     with pytest.raises(ValueError, match=r"equal length; got shapes \(3,\) and \(2,\)"):
-        paired_difference(np.ones(3, bool), np.ones(2, bool), seed=0)
+        paired_difference(np.ones(3, bool), np.ones(2, bool))
