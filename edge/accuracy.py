@@ -31,6 +31,7 @@ TTA = ("none", "flip")
 """Kinds of test-time augmentation: the face alone, or the mean of its probabilities and its mirror image's."""
 _SAME_PICTURES = {"ferplus": "fer2013"}  # data set -> the one whose pictures it labels
 _NAMED_ALIKE = ("folder",)  # what every user's own data set is called: known by its fingerprint
+_PUBLISHED_VALIDATION = ("PublicTest",)  # parts that no edition draws from training pictures
 _TRAINING_PARTS = ("Training", "train")  # of packs that do not tell their part's role
 Tick = Callable[[int, int], None]  # (done, in all)
 
@@ -128,7 +129,8 @@ def seen_in_training(contract: Contract, pack: Pack) -> str:
     """Return how many of a pack's faces a model was trained on, as far as both tell: "all", "some" or "none".
 
     "all": the pack is a training part of a data set that the model, or a network before it, learned from. "some": one
-    of the two is cut from all rows of that data set anew (protocol seed), the other is not. `python -m train evaluate`
+    of the two is cut from all rows of that data set anew (protocol seed), the other is not; or the pack is a validation
+    part that another edition of the data set draws from its training pictures. `python -m train evaluate`
     counts rows; a pack or a folder does not tell enough to.
     """
     before = (entry.split() for entry in str(contract.data.get("before", "")).split(";"))
@@ -136,16 +138,20 @@ def seen_in_training(contract: Contract, pack: Pack) -> str:
     learned += [tuple(words) for words in before if len(words) == 3]
     named, fingerprint = str(pack.meta["dataset"]), str(pack.meta["fingerprint"])
     own = _SAME_PICTURES.get(named, named)
-    protocols = {
-        protocol
+    known = [
+        (protocol, theirs)
         for name, protocol, theirs in learned
         if _SAME_PICTURES.get(name, name) == own and (name not in _NAMED_ALIKE or theirs == fingerprint)
-    }
-    if not protocols:
+    ]
+    if not known:
         return "none"
+    protocols, fingerprints = {protocol for protocol, _ in known}, {theirs for _, theirs in known}
     part = str(pack.meta["part"])
     if pack.meta.get("role", "train" if part in _TRAINING_PARTS else part) == "train":
         return "all"
+    drawn = pack.meta.get("role", part) == "validation" and part not in _PUBLISHED_VALIDATION
+    if drawn and fingerprint not in fingerprints:
+        return "some"
     anew = str(pack.meta.get("protocol", "")).startswith("seed")
     return "some" if any(protocol.startswith("seed") != anew for protocol in protocols) else "none"
 

@@ -19,7 +19,7 @@ import keras
 from edge.errors import DataError
 from edge.files import sha256_of
 from edge.modelfile import read_model
-from train.datasets import Dataset
+from train.datasets import WITH_VOTES, Dataset
 from train.exposure import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER, unrecorded
 from train.folding import folded
 from train.modes import InMode
@@ -108,14 +108,14 @@ def _teacher(path: Path, dataset: Dataset) -> Teacher:
     config = read_config(path)
     if "metrics" not in config:
         raise DataError(f"expected a finished run as teacher; {path} was broken off; go on with it by fit --resume")
-    _check(path, config["labels"], config["input"]["colour"], config["data"]["protocol"], dataset)
+    _check(path, config["labels"], config["input"]["colour"], config["data"], dataset)
     return Teacher(load_run(path).model, record_of_run(path, path / MODEL_FILE))
 
 
 def _shipped(path: str | Path, dataset: Dataset) -> Teacher:
     file = read_model(path)
     record = record_of(file)
-    _check(path, file.labels, file.contract.training_colour, record["data"]["protocol"], dataset)
+    _check(path, file.labels, file.contract.training_colour, record["data"], dataset)
     return Teacher(load_shipped(path, dataset.part("train").images).model, record)
 
 
@@ -139,8 +139,23 @@ def record_of_run(path: Path, file: Path) -> dict[str, Any]:
     }
 
 
-def check_protocol(path: str | Path, theirs: str, ours: str, what: str = "teacher") -> None:
-    """Raise DataError where the network in ``path`` was trained on rows that our protocol keeps for the test."""
+def check_protocol(path: str | Path, data: Mapping[str, Any], dataset: Dataset, what: str = "teacher") -> None:
+    """Raise DataError where the network in ``path`` was trained on rows that our protocol keeps for the test.
+
+    Args:
+        path: of the network, for the error.
+        data: its data set's name and protocol.
+        dataset: the student's, under its protocol.
+        what: the network is to us, for the error.
+    """
+    theirs, ours = str(data["protocol"]), dataset.protocol
+    both = {str(data["name"]), dataset.name}
+    if theirs.startswith("seed") and ours.startswith("seed") and len(both) > 1 and both <= set(WITH_VOTES):
+        raise DataError(
+            f"expected a {what} that never saw the student's test pictures; {path} was trained on {data['name']}, the "
+            f"student on {dataset.name}, and {ours} cuts the same pictures anew by the labels of each: train both on "
+            "one of them"
+        )
     if theirs.startswith("seed") != ours.startswith("seed"):
         raise DataError(
             f"expected a {what} that never saw the student's test pictures; {path} was trained under the protocol "
@@ -148,7 +163,7 @@ def check_protocol(path: str | Path, theirs: str, ours: str, what: str = "teache
         )
 
 
-def _check(path: str | Path, labels: Sequence[str], colour: str, protocol: str, dataset: Dataset) -> None:
+def _check(path: str | Path, labels: Sequence[str], colour: str, data: Mapping[str, Any], dataset: Dataset) -> None:
     if tuple(labels) != dataset.labels:
         raise DataError(
             f"expected a teacher with the classes {', '.join(dataset.labels)}; {path} has "
@@ -156,7 +171,7 @@ def _check(path: str | Path, labels: Sequence[str], colour: str, protocol: str, 
         )
     if colour == "grey" and dataset.colour != "grey":
         raise DataError(f"expected a teacher for RGB pictures; {path} knows grey ones; give --colour grey, or another")
-    check_protocol(path, protocol, dataset.protocol)
+    check_protocol(path, data, dataset)
 
 
 def _beyond(record: Mapping[str, Any], dataset: str) -> set[str]:

@@ -18,7 +18,7 @@ from edge.errors import DataError
 from edge.files import write_atomically
 from edge.statistics import paired_difference
 from train.calibration import fit_temperature, softmax, temperature_effect
-from train.datasets import Dataset
+from train.datasets import Dataset, Part
 from train.exposure import Ancestor, Exposure, exposure, grey_digests, is_own, seen_rows, supervision
 from train.mapping import as_colour, map_labels
 from train.metrics import summarize
@@ -56,8 +56,9 @@ def evaluate_run(
 
     Returns:
         a record of kind ``evaluation``: what was measured of what, ``single_view`` and ``with_tta`` (figures of
-        :func:`train.metrics.summarize`), ``calibration``, and, where the run has seen some of the pictures in training
-        or selection but not all, ``unseen`` with the same figures of the others alone.
+        :func:`train.metrics.summarize`), ``calibration``, and, where the run or what it comes from has seen some of the
+        pictures in training or selection but not all, ``unseen`` with the same figures of the others alone; it is left
+        out where one of these networks' rows are not known.
 
     Raises:
         DataError: unknown part, classes that the run does not know, or a leak (see :func:`refuse_leaks`).
@@ -99,13 +100,25 @@ def evaluate_run(
     if found.averaged is not None:
         result["with_tta"] = summarize(found.labels, found.averaged, names)
         result["tta_gain"] = tta_gain(found)
-    unseen = None if rows is None else ~(rows[0] | rows[1])
+    unseen = _unseen(rows, dataset.parts[name], ancestors)
     if unseen is not None and 0 < unseen.sum() < len(unseen):
         views = {"single_view": found.single_view} | ({} if found.averaged is None else {"with_tta": found.averaged})
         result["unseen"] = {
             view: summarize(found.labels[unseen], probabilities[unseen], names) for view, probabilities in views.items()
         }
     return result
+
+
+def _unseen(rows: tuple[np.ndarray, np.ndarray] | None, part: Part, ancestors: Sequence[Ancestor]) -> np.ndarray | None:
+    """Return which pictures of a part neither the run nor what it comes from has seen; None where that is not known."""
+    if rows is None or any(one.own is None for one in ancestors):
+        return None
+    seen = rows[0] | rows[1]
+    for one in ancestors:
+        if one.own is not None:
+            trained, selected = seen_rows(one.own, part)
+            seen = seen | trained | selected
+    return np.asarray(~seen)
 
 
 def refuse_leaks(config: Mapping[str, Any], dataset: Dataset, part: str, seen: Exposure) -> None:

@@ -157,7 +157,7 @@ def _run_phase(job: _Job, phase: Phase, progress: Progress) -> None:
             focal_gamma=recipe.focal_gamma,
             distillation=recipe.distillation() if job.teachers else None,
         ),
-        weighted_metrics=[make_accuracy(len(job.dataset.labels))],
+        metrics=[make_accuracy(len(job.dataset.labels))],
         jit_compile=uses_xla(),
     )
     optimizer.build(trained.trainable_variables)
@@ -202,6 +202,7 @@ def _batches(job: _Job, phase: Phase, index: int, epoch: int) -> Batches:
     weights = class_weights(part.labels, classes, recipe.class_weights, recipe.effective_beta)
     probabilities = None
     if recipe.sampling == "balanced":
+        weights /= weights[np.unique(part.labels)].mean()  # of what is drawn, as of the rows otherwise
         share = class_weights(part.labels, classes, "balanced").astype(np.float64)[part.labels]
         probabilities = share / share.sum()
     return Batches(

@@ -147,3 +147,14 @@ def test_the_less_divergent_state_scores_higher_even_where_it_is_less_accurate()
     assert far["accuracy"] > near["accuracy"]
     assert near["score"] > far["score"]
     assert near["divergence"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_state_is_scored_by_what_it_was_trained_for() -> None:
+    from convert.conversion import _validation_figures
+
+    labels = np.array([0, 1])
+    goal = np.array([[0.6, 0.4], [0.55, 0.45]])
+    as_float, tuned = np.log(goal), np.log(np.array([[0.8, 0.2], [0.3, 0.7]]))  # towards the labels
+    for hard_share, better in ((0.0, False), (0.5, True)):
+        scores = [_validation_figures(logits, goal, labels, hard_share)["score"] for logits in (as_float, tuned)]
+        assert (scores[1] > scores[0]) == better

@@ -210,6 +210,12 @@ def test_part_that_the_first_weights_were_trained_on_is_refused(make: Callable[.
     ]
     repeats = evaluate_run(run, faces, "test", ancestors=first)  # its own protocol's test part: told
     assert repeats["seen_before"][0]["seen"]["trained"] == 5
+    assert "unseen" not in repeats  # what the run itself has seen is not known here
+    known = evaluate_run(run, faces, "test", own=OTHERS, ancestors=first)
+    left = 10 - 5 - known["seen_before"][0]["seen"]["selected"]
+    assert (known["seen"]["trained"], known["unseen"]["single_view"]["samples"]) == (0, left)
+    unknown = (*first, Ancestor("older", "a teacher", "rafdb", "official", None))
+    assert "unseen" not in evaluate_run(run, faces, "test", own=OTHERS, ancestors=unknown)
     with pytest.raises(
         DataError, match=r"5 of the 10 pictures of synthetic test \(seed\) .*; give --protocol official,"
     ):

@@ -135,11 +135,23 @@ def test_teacher_that_does_not_fit_the_student_is_refused(teacher: Path, tmp_pat
         (other / "run.json").write_text(json.dumps(_config(teacher) | change))
         with pytest.raises(DataError, match=message):
             load_teachers([other], faces)
+    voted = _config(teacher)["data"] | {"name": "ferplus", "protocol": "seed"}
+    (other / "run.json").write_text(json.dumps(_config(teacher) | {"data": voted}))
+    seed = dataclasses.replace(faces, name="fer2013", protocol="seed")
+    with pytest.raises(DataError, match=r"was trained on ferplus, the student on fer2013, and seed cuts the same"):
+        load_teachers([other], seed)
+    assert len(load_teachers([other], dataclasses.replace(seed, name="ferplus"))) == 1
     broken = {key: value for key, value in _config(teacher).items() if key != "metrics"}
     (other / "run.json").write_text(json.dumps(broken))
     with pytest.raises(DataError, match="expected a finished run as teacher"):
         load_teachers([other], faces)
     assert len(load_teachers([teacher], faces)) == 1
+
+
+def test_balanced_sampling_leaves_the_recipes_class_weights_out_and_not_those_asked_for() -> None:
+    assert _resolved(sampling="natural").class_weights == recipe("modern").class_weights != "none"
+    assert _resolved(sampling="balanced").class_weights == "none"
+    assert _resolved(sampling="balanced", class_weights="sqrt").class_weights == "sqrt"
 
 
 def test_flags_change_the_recipe_field_by_field(teacher: Path, network: Path, tmp_path: Path) -> None:

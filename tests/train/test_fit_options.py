@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -230,6 +231,44 @@ def test_frozen_share_stays_as_it_was(tmp_path: Path, faces: Dataset) -> None:
     after = _fit(tmp_path, faces, half).get_weights()
     assert np.array_equal(before[0], after[0])
     assert not np.array_equal(before[1], after[1])
+
+
+def test_the_accuracy_of_training_counts_every_picture_alike(tmp_path: Path, faces: Dataset) -> None:
+    part = faces.part("train")
+    rare = Part(part.images[part.labels < 2], part.labels[part.labels < 2]).take(np.arange(12))
+    skewed = dataclasses.replace(faces, parts={**faces.parts, faces.roles["train"]: rare})
+    still = Phase("whole", 1, 1e-30, "all")  # the weights stay, so that the network says what it said
+    recipe = dataclasses.replace(SHORT, phases=(still,), batch=len(rare), class_weights="balanced", dropout=0.0)
+    keras.utils.set_random_seed(1)
+    model = tiny_model()
+    model.get_layer("logits").bias.assign([50, 0, 0, 0, 0, 0, 0])
+    _fit(tmp_path, skewed, recipe, model)
+    assert float(_rows(tmp_path)[0]["accuracy"]) == pytest.approx((rare.labels == 0).mean())
+
+
+def test_class_weights_under_balanced_sampling_have_a_mean_of_one_over_what_is_drawn(
+    tmp_path: Path, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    class Watched(Batches):
+        def __init__(self, images: np.ndarray, targets: np.ndarray, weights: np.ndarray, **options: Any) -> None:
+            seen.append((weights, options["probabilities"]))
+            super().__init__(images, targets, weights, **options)
+
+    monkeypatch.setattr("train.fit.Batches", Watched)
+    part = faces.part("train")
+    skewed = Part(
+        *(np.concatenate([rows, rows[part.labels == 0], rows[part.labels == 0]]) for rows in (part.images, part.labels))
+    )
+    uneven = dataclasses.replace(faces, parts={**faces.parts, faces.roles["train"]: skewed})
+    one = dataclasses.replace(SHORT, phases=(dataclasses.replace(PHASE, epochs=1),), class_weights="sqrt")
+    _fit(tmp_path / "balanced", uneven, dataclasses.replace(one, sampling="balanced"))
+    _fit(tmp_path / "natural", uneven, one)
+    (drawn, probabilities), (natural, none) = seen
+    assert float((drawn * probabilities).sum()) == pytest.approx(1, abs=1e-5)
+    assert none is None and float(natural.mean()) == pytest.approx(1, abs=1e-5)
+    assert np.ptp(drawn) > 0.1
 
 
 def test_every_setting_of_modern_trains_together(tmp_path: Path, faces: Dataset) -> None:

@@ -140,7 +140,11 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--label-smoothing", type=SHARE)
 @click.option("--targets", type=click.Choice(TARGETS), help="Labels, or the annotators' votes.")
 @click.option("--votes-share", type=SHARE, help="Share of the votes in --targets votes; the label has the rest.")
-@click.option("--sampling", type=click.Choice(SAMPLING), help="How often an epoch shows a class.")
+@click.option(
+    "--sampling",
+    type=click.Choice(SAMPLING),
+    help="How often an epoch shows a class; balanced leaves the recipe's class weights out.",
+)
 @click.option("--dropout", type=BELOW_ONE, help="Rate before the logits.")
 @click.option("--stochastic-depth", type=BELOW_ONE, help="Drop rate of the last residual branch.")
 @click.option("--weight-decay", type=NOT_NEGATIVE)
@@ -213,6 +217,8 @@ def resolve(config: FitConfig) -> Recipe:
     for name in ("backbone", "weights"):  # a file's folder is no part of a recipe
         if name in changed:
             changed[name] = Path(changed[name]).name
+    if config.sampling == "balanced" and config.class_weights is None:
+        changed["class_weights"] = "none"  # the recipe's own would weigh up again what is drawn more often already
     recipe = dataclasses.replace(base, phases=tuple(phases), **changed)
     if (config.votes is not None) and recipe.targets != "votes" and config.dataset != "ferplus":
         raise DataError("expected --targets votes with --votes FILE; got labels; give both, or leave --votes out")
@@ -495,7 +501,7 @@ def _start(config: FitConfig, dataset: Dataset, fresh: bool) -> dict[str, Any] |
             )
         return kept
     if record is not None:
-        check_protocol(str(first), record["data"]["protocol"], dataset.protocol, what="network to begin with")
+        check_protocol(str(first), record["data"], dataset, what="network to begin with")
     return record
 
 
