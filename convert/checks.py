@@ -73,6 +73,11 @@ def as_uint8_output(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.round(rows * 256), 0, 255) / 256, np.float32)
 
 
+def as_device(rows: np.ndarray) -> np.ndarray:
+    """Probabilities [n, classes] as devices give them: a quantized softmax's are divided by their sum."""
+    return np.asarray(rows / rows.sum(axis=1, keepdims=True), np.float32)
+
+
 def divergence(goal: np.ndarray, came: np.ndarray) -> float:
     """Mean Kullback-Leibler divergence, in nats, of probabilities ``came`` [n, classes] from ``goal``."""
     return float((goal * (np.log(goal + 1e-8) - np.log(came + 1e-8))).sum(axis=1).mean())

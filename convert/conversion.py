@@ -399,7 +399,7 @@ def _checked(work: Work, recipe: str, exported: Exported) -> tuple[dict[str, Any
         compared[part.name]["agreement_with_network"] = share
         if integers is not None:
             compared[part.name]["agreement_with_network_in_float32"] = _agreement(logits, recipe, came)
-        compared[part.name]["ece"] = calibration_error(came, part.labels)
+        compared[part.name]["ece"] = calibration_error(checks.as_device(came), part.labels)
         work.progress.say(report_of.line(recipe, part.name, compared[part.name]))
     rows = tuple(report_of.metric(work.dataset, work.config, name, compared[name]["file"]) for name in compared)
     content = package(exported.flatbuffer, _contract(work, recipe, rows))

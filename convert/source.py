@@ -36,7 +36,8 @@ class Source:
         colour: "grey" if it was trained on r = g = b, else "rgb".
         crop: How its faces were cut.
         own: Whether the data set of the conversion is what it was trained on; so it is for a file that names none.
-        augment: Distortions of its training pictures.
+        augment: Of its training; fine-tuning takes rotation, shift, zoom and flip alone, since its goal is what the
+            float network says of a picture, whatever the picture.
         versions: Packages that it was trained with.
         trained_on: Name, protocol and fingerprint of its training data, and of a run what it learned from
             (``supervision``: labels, or what went beyond them; ``before``: the data of what the run comes from, and of

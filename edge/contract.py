@@ -30,7 +30,8 @@ class CropSpec:
         offset_x: shift of the square's centre to the right, as a share of the square's side.
         offset_y: shift of the square's centre downwards, as a share of the square's side.
         resolution_px: side in pixels of the pictures trained on; the crop is first brought to it. None: no such step.
-        alignment: rotation before the cut; only "none" in schema version 1.
+        alignment: of the faces that it was trained on; only "none" in schema version 1. A device may turn tilted
+            faces upright before the cut.
     """
 
     side_scale: float

@@ -24,7 +24,7 @@ def order_of_round(number: int, count: int) -> list[int]:
 
     The order 0, n-1, 1, n-2, 2 ... is rotated by one from round to round and reversed in every second sweep of n
     rounds, so that each runs first as often as any other and right after each other one equally often: what the last
-    one left in the caches strikes all alike. Of two, the order is AB BA BA AB.
+    one left in the caches strikes all alike. Of two, the order is AB BA BA AB, in which each follows itself as well.
 
     Args:
         number: of the round, 0 or more.

@@ -8,6 +8,7 @@ import pytest
 from convert.checks import (
     CheckError,
     agreement,
+    as_device,
     as_uint8_output,
     compare,
     is_chance,
@@ -147,6 +148,11 @@ def test_the_less_divergent_state_scores_higher_even_where_it_is_less_accurate()
     assert far["accuracy"] > near["accuracy"]
     assert near["score"] > far["score"]
     assert near["divergence"] == pytest.approx(0, abs=1e-6)
+
+
+def test_probabilities_are_divided_by_their_sum_as_devices_do() -> None:
+    rows = np.array([[0.5, 0.25, 0.125], [0, 1, 0]], np.float32)
+    assert as_device(rows) == pytest.approx(np.array([[4 / 7, 2 / 7, 1 / 7], [0, 1, 0]]), abs=1e-6)
 
 
 def test_a_state_is_scored_by_what_it_was_trained_for() -> None:
