@@ -39,6 +39,7 @@ from convert.source import (
     Pictures,
     Source,
     TrainingBatches,
+    calibration_pictures,
     described,
     load_dataset,
     load_source,
@@ -307,10 +308,8 @@ def _calibrated(work: Work) -> Any:
 
 
 def _calibration_pictures(work: Work) -> np.ndarray:
-    part = work.dataset.part("train")
-    rows = np.random.default_rng(work.config.seed).permutation(len(part.images[: work.config.limit]))
-    few = dataclasses.replace(work.dataset, parts={"few": part.take(rows[: work.config.calibration])}, roles={})
-    return pictures(work.source, few, "few", None).images
+    config = work.config
+    return calibration_pictures(work.source, work.dataset, config.calibration, config.seed, config.limit)
 
 
 def _finetuned(work: Work, model: Any) -> Tuned:

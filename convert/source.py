@@ -247,6 +247,22 @@ def pictures(source: Source, dataset: Any, part: str, limit: int | None) -> Pict
     return Pictures(name, fitted, map_labels(labels, dataset.labels, source.labels))
 
 
+def calibration_pictures(source: Source, dataset: Any, count: int, seed: int, limit: int | None = None) -> np.ndarray:
+    """Training pictures that start the ranges, not augmented, uint8 [n, height, width, 3].
+
+    Args:
+        source: For size and colour.
+        dataset: Its training part is drawn from, without repetition.
+        count: Pictures wanted; all where the part has fewer.
+        seed: Of the drawing.
+        limit: Draw from the first pictures only; None from all.
+    """
+    part = dataset.part("train")
+    rows = np.random.default_rng(seed).permutation(len(part.images[:limit]))[:count]
+    few = dataclasses.replace(dataset, parts={"few": part.take(rows)}, roles={})
+    return pictures(source, few, "few", None).images
+
+
 def _as_seen(source: Source, images: np.ndarray) -> np.ndarray:
     """Pictures uint8 [n, h, w] or [n, h, w, 3] in the colour and, of another data set, at the side of the training."""
     from train.mapping import as_colour, as_trained

@@ -30,13 +30,11 @@ class Download:
         name: its name in the cache folder.
         sha256: the pinned one.
         size_bytes: its length.
-        urls: addresses, tried in order.
     """
 
     name: str
     sha256: str
     size_bytes: int
-    urls: tuple[str, ...]
 
 
 # OpenCV Zoo's own file, and OpenCV's copy of it at Hugging Face.
@@ -52,13 +50,13 @@ BLAZEFACE_URLS = (
 )
 BLAZEFACE_BYTES = 229_032
 
-YUNET = Download(YUNET_NAME, YUNET_SHA256, YUNET_BYTES, YUNET_URLS)
-BLAZEFACE = Download(BLAZEFACE_NAME, BLAZEFACE_SHA256, BLAZEFACE_BYTES, BLAZEFACE_URLS)
+YUNET = Download(YUNET_NAME, YUNET_SHA256, YUNET_BYTES)
+BLAZEFACE = Download(BLAZEFACE_NAME, BLAZEFACE_SHA256, BLAZEFACE_BYTES)
 
 
 def fetch(
     wanted: Download,
-    urls: Sequence[str] | None = None,
+    urls: Sequence[str],
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     timeout_s: float = TIMEOUT_S,
@@ -67,7 +65,7 @@ def fetch(
 
     Args:
         wanted: the file.
-        urls: addresses tried in order; None: its own.
+        urls: addresses, tried in order.
         folder: where to put it; None: `cache_dir()`.
         progress: called with (bytes read, bytes in all).
         timeout_s: seconds without an answer after which an address is given up.
@@ -80,12 +78,11 @@ def fetch(
     target = (Path(folder) if folder is not None else cache_dir()) / wanted.name
     if target.is_file() and sha256_of(target) == wanted.sha256:
         return target
-    addresses = wanted.urls if urls is None else urls
-    for url in addresses:
+    for url in urls:
         if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
             raise ValueError(f"expected an address that begins with {', '.join(_SCHEMES)}; got {url}; name another one")
     reasons = []
-    for url in addresses:
+    for url in urls:
         try:
             content = _download(url, wanted.size_bytes, progress, timeout_s)
         except (OSError, http.client.HTTPException, ValueError) as error:

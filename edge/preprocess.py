@@ -144,6 +144,15 @@ def in_view(box: Box, crop: CropSpec, width: int, height: int) -> bool:
     return left < width and top < height and left + side > 0 and top + side > 0
 
 
+def clipped(box: Box, image: npt.NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """Return a box in whole pixels within the picture, or None where nothing of it lies inside."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = (round(value) for value in box)
+    left, right = max(0, left), min(width, right)
+    top, bottom = max(0, top), min(height, bottom)
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
 def roll_of(right_eye: tuple[float, float], left_eye: tuple[float, float]) -> float:
     """Return by how many degrees a face is tilted clockwise, -180..180; 0 is upright.
 

@@ -22,7 +22,7 @@ from edge.alignment import ALIGNMENTS, Alignment, placed
 from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, DetectorName, load_detector
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
-from edge.preprocess import crop_face, crop_square, in_view
+from edge.preprocess import clipped, crop_face, crop_square, in_view
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Recognizer:
         detections = [
             (found, box)
             for found in self.detector.detect(picture)
-            if (box := _clipped(found, picture)) is not None and self.can_crop(picture, found)
+            if (box := clipped(found.box, picture)) is not None and self.can_crop(picture, found)
         ]
         detected = time.perf_counter_ns()
         crops = [self.crop(picture, found) for found, _ in detections]
@@ -245,15 +245,6 @@ def load(
 def default_threads() -> int:
     """Return the machine's cores, at most 4 (a Raspberry Pi's)."""
     return min(4, os.cpu_count() or 1)
-
-
-def _clipped(found: Detection, picture: npt.NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
-    """Return a detection's box in whole pixels within the picture, or None where nothing of it lies inside."""
-    height, width = picture.shape[:2]
-    left, top, right, bottom = (round(value) for value in found.box)
-    left, right = max(0, left), min(width, right)
-    top, bottom = max(0, top), min(height, bottom)
-    return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def _face(box: tuple[int, int, int, int], score: float, row: npt.NDArray[np.float32], labels: tuple[str, ...]) -> Face:

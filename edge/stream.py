@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.detectors import Detection
-from edge.preprocess import Box
+from edge.preprocess import clipped
 from edge.recognizer import Recognizer
 from edge.smoothing import Announcer, Smoother, answer, lag_ms
 from edge.sources.frames import Frame
@@ -193,7 +193,7 @@ class Stream:
         detections = self.recognizer.detector.detect(picture) if due else None
         detected = start if detections is None else time.perf_counter_ns()
         tracks = self._tracker.update(picture, time_s, detections)
-        boxes = {track.number: box for track in tracks if (box := _clipped(track.box, picture)) is not None}
+        boxes = {track.number: box for track in tracks if (box := clipped(track.box, picture)) is not None}
         tracks = tuple(track for track in tracks if track.number in boxes)
         followed = time.perf_counter_ns()
         wanted = [
@@ -268,15 +268,6 @@ class Stream:
             announced = self._memories.pop(number).announcer.announced
             if announced is not None:
                 events.append(Event("left", number, announced, time_s))
-
-
-def _clipped(box: Box, picture: npt.NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
-    """Return a box in whole pixels within the picture, or None where nothing of it lies inside."""
-    height, width = picture.shape[:2]
-    left, top, right, bottom = (round(value) for value in box)
-    left, right = max(0, left), min(width, right)
-    top, bottom = max(0, top), min(height, bottom)
-    return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:

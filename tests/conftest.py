@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -14,6 +16,29 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 # Set before any test module imports a framework; the commands that tests start inherit them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def on_ci() -> bool:
+    """Whether CI runs the tests, which installs what setup.cfg's extra dev asks for."""
+    return os.environ.get("CI", "").lower() in ("1", "true")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip a test, or all of a file as it is read, that lacks something; in CI it fails."""
+    if on_ci():
+        pytest.fail(reason)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def require(*packages: str) -> None:
+    """Skip where a package of the extra dev is not installed; in CI that fails.
+
+    Args:
+        packages: as they are imported.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            missing(f"expected the package {package}; not installed; pip install --editable '.[dev]'")
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +51,7 @@ def root() -> Path:
 def shared_data() -> Path:
     """The folder of real data beside the checkout; without it the test is skipped, and in CI it fails."""
     if not SHARED_DATA.is_dir():
-        reason = f"expected real data in {SHARED_DATA}; no such folder; put the data there or leave this test out"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"expected real data in {SHARED_DATA}; no such folder; put the data there or leave this test out")
     return SHARED_DATA
 
 

@@ -51,6 +51,10 @@ Dir::Etc::preferencesparts "-"; Dir::Etc::trustedparts "/etc/apt/trusted.gpg.d";
 """
 
 
+class MissingError(EdgeError):
+    """Something that emulated machines are made with is not here: a program, Debian's keys or its packages."""
+
+
 @dataclass(frozen=True)
 class Home:
     """The folder of emulated machines.
@@ -134,11 +138,11 @@ def need(program: str) -> str:
     """Return the path of a program.
 
     Raises:
-        EdgeError: it is not installed; the text says how to.
+        MissingError: it is not installed; the text says how to.
     """
     found = shutil.which(program)
     if found is None:
-        raise EdgeError(f"expected the program {program}; got none on the PATH; {_NEEDED[program]}")
+        raise MissingError(f"expected the program {program}; got none on the PATH; {_NEEDED[program]}")
     return found
 
 
@@ -162,7 +166,7 @@ def _fill_root(folder: Path, suite: str, mirror: str) -> None:
     for program in ("apt-get", "dpkg-deb", "tar"):
         need(program)
     if not KEYRING.is_file():
-        raise EdgeError(f"expected Debian's keys in {KEYRING}; got no such file; {INSTALL} debian-archive-keyring")
+        raise MissingError(f"expected Debian's keys in {KEYRING}; got no such file; {INSTALL} debian-archive-keyring")
     apt = folder / ".apt"
     for name in ("lists/partial", "cache/archives/partial"):
         (apt / name).mkdir(parents=True)
@@ -172,7 +176,7 @@ def _fill_root(folder: Path, suite: str, mirror: str) -> None:
     settings = _APT_CONFIGURATION.format(apt=apt) + _proxy_settings()
     (apt / "apt.conf").write_text(settings, encoding="utf-8")
     environment = os.environ | {"APT_CONFIG": str(apt / "apt.conf")}
-    _run(["apt-get", "-qq", "update"], "apt-get", environment)
+    _update(mirror, environment)
     _run(["apt-get", "-qq", "-y", "--download-only", "install", *PACKAGES], "apt-get", environment)
     for archive in sorted((apt / "cache/archives").glob("*.deb")):
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as stream:
@@ -185,6 +189,15 @@ def _fill_root(folder: Path, suite: str, mirror: str) -> None:
     shutil.rmtree(apt)
 
 
+def _update(mirror: str, environment: dict[str, str]) -> None:
+    """Fetch a mirror's lists of packages; but for the error mode, apt-get would only warn that it cannot be reached."""
+    try:
+        _run(["apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", "update"], "apt-get", environment)
+    except EdgeError as error:
+        reason = f"expected Debian's packages at {mirror}; {error}; check the network, or give --mirror"
+        raise MissingError(reason) from error
+
+
 def _host_mirror() -> str:
     """Return the address that the host itself takes its Debian from."""
     need("apt-get")
@@ -195,7 +208,7 @@ def _host_mirror() -> str:
         suite, _, address = line.partition(" ")
         if match and suite == match[1] and "debian" in address:
             return address
-    raise EdgeError(
+    raise MissingError(
         "expected a Debian mirror among this machine's package sources; got none; "
         "run `apt-get update` on Debian, or give --mirror"
     )
@@ -210,7 +223,7 @@ def _proxy_settings() -> str:
 def _need_pip() -> None:
     tried = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
     if tried.returncode:
-        raise EdgeError(f"expected pip beside {sys.executable}; got none; {sys.executable} -m ensurepip")
+        raise MissingError(f"expected pip beside {sys.executable}; got none; {sys.executable} -m ensurepip")
 
 
 @contextmanager

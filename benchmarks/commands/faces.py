@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks.commands.footprint import environment_of
-from benchmarks.runtime.tools import OURS, TOOLS, YUNET
+from benchmarks.runtime.tools import OURS, TOOLS, YUNET, answers_text
 from edge.cli import OneLineCommand, command_line
 from edge.commands.options import record_target
 from edge.errors import DataError
@@ -79,8 +79,7 @@ def faces(
             continue
         times = tool["face_ms"]
         median = f"{times['p50']:.1f} ms a face" if times else "no picture in which all found one face"
-        said = "; ".join(f"{name}: {_emotions(entry)}" for name, entry in tool["answers"].items())
-        click.echo(f"{tool['name']} {tool['version']}: {median}; {size}; {said}")
+        click.echo(f"{tool['name']} {tool['version']}: {median}; {size}; {answers_text(tool['answers'])}")
     for entry in found["ratios"]:
         low, high = entry["ci95"]
         pair = f"{entry['model']} against {entry['against']}"
@@ -96,7 +95,3 @@ def _given(words: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
         if name not in TOOLS or not equals or not Path(path).is_file():
             raise click.UsageError(f"--environment: expected one of {', '.join(TOOLS)}, then =PYTHON; got {word}")
         yield name, Path(path).absolute()
-
-
-def _emotions(faces: list[dict[str, str]]) -> str:
-    return ", ".join(face["emotion"] for face in faces) or "no face"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from benchmarks.peers.exports import NEEDS, OURS_FLOAT, PEERS, TAKES_BYTES, Maki
 from benchmarks.peers.measure import Candidate
 from convert.export import RECIPES
 from convert.progress import Progress
-from convert.source import Source, pictures
+from convert.source import Source, calibration_pictures
 from edge.errors import DataError
 from edge.files import sha256_of
 from edge.modelfile import parse_model
@@ -94,7 +93,7 @@ def peer_files(
     """
     chosen = config.peers or tuple(peer for peer in PEERS if NEEDS.get(peer) != OURS_FLOAT or OURS_FLOAT in ours)
     made = {name: candidate.content for name, candidate in ours.items() if isinstance(candidate.content, bytes)}
-    calibration = _calibration_pictures(config, source, dataset)
+    calibration = calibration_pictures(source, dataset, config.calibration, config.seed)  # as `python -m convert` does
     making = Making(source.model, calibration, made, config.quantizer_python)
     origin = {
         "source_sha256": source_sha256(config.model),
@@ -121,14 +120,6 @@ def peer_files(
 
 def _file(source: Source, peer: str) -> str:
     return f"{source.name}-{peer}{suffix(peer)}"
-
-
-def _calibration_pictures(config: PeersConfig, source: Source, dataset: Any) -> npt.NDArray[np.uint8]:
-    """Return the pictures that `python -m convert` takes for the same number and seed, uint8 (n, height, width, 3)."""
-    part = dataset.part("train")
-    rows = np.random.default_rng(config.seed).permutation(len(part.images))[: config.calibration]
-    few = dataclasses.replace(dataset, parts={"few": part.take(rows)}, roles={})
-    return pictures(source, few, "few", None).images
 
 
 def source_sha256(model: Path) -> str:

@@ -17,10 +17,11 @@ from benchmarks.markdown import markdown_table
 from benchmarks.runtime.alignment_tables import sections
 from benchmarks.runtime.footprint import BASE
 from benchmarks.runtime.record import FIELDS, one_line, read
-from benchmarks.runtime.tools import OURS, YUNET
+from benchmarks.runtime.tools import OURS, YUNET, answers_text
 from benchmarks.table import MISSING, mark
 from benchmarks.targets import Target, targets_table
 from edge.errors import DataError
+from edge.frame_times import STAGES
 
 BEGIN, END = "<!-- runtime:begin -->", "<!-- runtime:end -->"
 FRAME = (640, 480)
@@ -206,9 +207,8 @@ TARGETS: tuple[Target[Runtime], ...] = (
     Target("2,000 damaged models: crashes, hangs, other errors", 0, False, "", lambda found: crashes(found, "models")),
 )  # fmt: skip
 
-_PIPELINE = ("Frame", "Decoding", "Detector, every", "Decode", "Handover", "Detect", "Crop", "Infer", "Post",
+_PIPELINE = ("Frame", "Decoding", "Detector, every", *(name.capitalize() for name in STAGES),
              "End to end", "Overhead (95 %)", "Capture thread's CPU", "Frames", "Machine")  # fmt: skip
-_STAGES = ("decode", "handover", "detect", "crop", "infer", "post")
 _PIPELINE_NOTE = (
     "Median milliseconds of a frame, of a stage where it ran. Overhead: median over detection cycles of the share of "
     "their time that is neither detection nor inference. In turn: one thread decodes a frame and reads it, as a video "
@@ -258,7 +258,7 @@ def _pipeline_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
         stages = record["stages_ms"]
         low, high = record["overhead"]["ci95"]
         live, doubt = record.get("live"), mark(_stability(record))
-        spent = [f"{stages[name]['p50']:.2f}" if name in stages else MISSING for name in _STAGES]
+        spent = [f"{stages[name]['p50']:.2f}" if name in stages else MISSING for name in STAGES]
         if live is not None:
             spent[0] = f"({live['decode_ms']['p50']:.2f})"
         rows.append((
@@ -315,8 +315,7 @@ def _faces_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for tool in [tool for record in found["faces"] for tool in record["tools"]]:
         times = tool.get("face_ms")
-        answers = tool.get("answers", {})
-        said = "; ".join(f"{name}: {_emotions(faces)}" for name, faces in answers.items())
+        said = answers_text(tool.get("answers", {}))
         rows.append((
             f"{tool['name']} {tool.get('version', '')}".strip(),
             f"{times['p50']:.1f} / {times['p90']:.1f}" if times else MISSING,
@@ -364,10 +363,6 @@ def _fuzz_rows(found: Runtime) -> Sequence[tuple[str, ...]]:
             counts = (taken + refused + wrong, taken, refused, wrong)
             rows.append((kind, *(f"{count:,}" for count in counts), str(record["seed"])))
     return rows
-
-
-def _emotions(faces: Sequence[dict[str, Any]]) -> str:
-    return ", ".join(face["emotion"] for face in faces) or "no face"
 
 
 def _tenths(points: float) -> str:

@@ -6,6 +6,7 @@ machine's package sources have one: without it, facenet-pytorch brings several G
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 OURS = "fer-edge"
@@ -41,3 +42,10 @@ TOOLS = {
         "emotion alone, OpenCV's detector, its default; werkzeug, which it imports, is not among what it asks for",
     ),
 }
+
+
+def answers_text(answers: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    """Return what a tool says of each picture: the emotions of the faces that it found, or that it found none."""
+    return "; ".join(
+        f"{picture}: {', '.join(face['emotion'] for face in faces) or 'no face'}" for picture, faces in answers.items()
+    )

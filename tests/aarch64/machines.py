@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arm.home import QEMU, Home, need
-from edge.errors import EdgeError
+from benchmarks.arm.home import QEMU, Home, MissingError, need
 
 
 def home(config: pytest.Config) -> Home:
@@ -27,8 +26,8 @@ def home(config: pytest.Config) -> Home:
 
 @contextmanager
 def or_skip() -> Iterator[None]:
-    """Skip the test, with the reason, where the block lacks a program or its Debian cannot be reached."""
+    """Skip the test, with the reason, where the block lacks a program or cannot reach its Debian; else it fails."""
     try:
         yield
-    except EdgeError as error:
+    except MissingError as error:
         pytest.skip(f"NO EMULATED RASPBERRY PI: {error}")

@@ -14,7 +14,7 @@ from benchmarks.runtime.environment import environment
 from benchmarks.runtime.faces import compare, drawn_pictures
 from benchmarks.runtime.footprint import asks_for, first_answers, footprint, footprint_record, without_installers
 from benchmarks.runtime.record import read, write
-from benchmarks.runtime.tools import TOOLS
+from benchmarks.runtime.tools import TOOLS, answers_text
 from edge.errors import DataError, EdgeError
 
 HERE = Path(sys.executable)
@@ -81,7 +81,13 @@ def test_the_real_worker_reads_the_pictures_with_fer_edge(tmp_path: Path) -> Non
     (tool,) = read(tmp_path / "faces.json")["tools"]
     assert [face["emotion"] for face in tool["answers"]["astronaut, 512×512"]] == ["happy"]
     assert [len(found) for found in tool["answers"].values()] == [1, 1, 1]
+    assert f"; {answers_text(tool['answers'])}\n" in result.output
     assert tool["face_ms"]["p50"] > 0
+
+
+def test_answers_are_told_picture_by_picture_and_so_is_that_no_face_was_found() -> None:
+    assert answers_text({"a": [{"emotion": "happy"}, {"emotion": "sad"}], "b": []}) == "a: happy, sad; b: no face"
+    assert answers_text({}) == ""
 
 
 def test_a_package_that_is_not_there_is_told_in_its_own_words(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from benchmarks.arm.count import Count
 from benchmarks.arm.emulator import Emulator, Interval, Ran
 from benchmarks.arm.estimate import POINTS, Point, described, fit
 from benchmarks.arm.functions import Function, by_function
-from benchmarks.arm.home import Home, default_folder
+from benchmarks.arm.home import Home, MissingError, default_folder
 from benchmarks.arm.record import (
     MEANING,
     MISSES,
@@ -272,9 +272,43 @@ def test_a_missing_tool_is_one_line_that_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, program: str, remedy: str
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(EdgeError, match=f"expected the program {program}; got none on the PATH; .*{remedy}") as caught:
+    with pytest.raises(
+        MissingError, match=f"expected the program {program}; got none on the PATH; .*{remedy}"
+    ) as caught:
         homes.need(program)
     assert "\n" not in str(caught.value)
+
+
+def outcome(error: Exception) -> type[BaseException]:
+    """Return what a test meets whose emulated machine errs so."""
+    try:
+        with machines.or_skip():
+            raise error
+    except BaseException as came:  # pytest's skip is no Exception
+        return type(came)
+
+
+def test_a_test_without_its_machine_is_skipped_only_where_something_is_missing() -> None:
+    assert outcome(MissingError("expected the program gcc; got none on the PATH")) is pytest.skip.Exception
+    assert outcome(EdgeError("expected to unpack python3.deb; got: no reason given; try again")) is EdgeError
+    assert outcome(EdgeError("expected gcc to succeed; got exit code 1: no reason given")) is EdgeError
+
+
+@pytest.mark.parametrize(("failing", "is_missing"), [("update", True), ("install", False)])
+def test_a_mirror_out_of_reach_is_missing_and_a_package_that_does_not_come_is_an_error(
+    failing: str, is_missing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("apt-get", "apt-config", "dpkg-deb", "tar"):
+        (programs / name).write_text(f'#!/bin/sh\ncase "$*" in *{failing}*) exit 100;; esac\n', encoding="utf-8")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(homes, "KEYRING", programs / "tar")
+    with pytest.raises(EdgeError, match="expected apt-get to succeed; got exit code 100") as caught:
+        homes._fill_root(tmp_path / "root", "bookworm", "http://127.0.0.1/debian")
+    assert isinstance(caught.value, MissingError) is is_missing
+    assert ("expected Debian's packages at http://127.0.0.1/debian" in str(caught.value)) is is_missing
 
 
 def test_the_command_without_tools_exits_with_1_and_leaves_no_folder(

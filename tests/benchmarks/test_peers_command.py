@@ -20,6 +20,7 @@ from convert.inspection import inspect
 from edge.errors import OutputError
 from edge.files import sha256_of
 from tests.benchmarks.networks import SIDE, plain_network, quietly
+from tests.conftest import require
 
 pytestmark = pytest.mark.slow  # the first test waits for a training and eight conversions
 
@@ -214,7 +215,7 @@ def test_exports_of_another_network_are_refused(folder: Path, tmp_path: Path) ->
 
 
 def test_the_real_quantizer_makes_one_partition_that_gives_the_keras_models_classes(folder: Path) -> None:
-    pytest.importorskip("ai_edge_quantizer", reason="needs ai-edge-quantizer (the extra peers)")
+    require("ai_edge_quantizer")
     out = folder / "real.json"
     words = ("--quantizer-python", sys.executable, "--limit", "280", "--record", out, "--quiet")
     result = ask(folder, "--peer", f"{PLAIN_FLOAT}-batch1", "--peer", f"{AEQ}-batch1", *words)

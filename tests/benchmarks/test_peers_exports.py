@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.peers import cache, exports
-from benchmarks.peers.candidates import OURS, stratified
+from benchmarks.peers.candidates import OURS, peer_files, stratified
 from benchmarks.peers.exports import OURS_FLOAT, PEERS, PLAIN_FLOAT, Making, PeerError, make, quantizer_version, reason
 from benchmarks.peers.measure import Candidate, Truth, measure
 from benchmarks.peers.runner import Runner
 from benchmarks.peers.study import compared
 from convert.inspection import inspect
 from convert.progress import Progress
+from convert.source import calibration_pictures
+from edge.labels import EMOTIONS
 from tests.benchmarks.networks import SIDE, passing_on, pixel, plain_network
+from train.datasets import load
 
 AEQ, AEQ_ON_OURS = "ai-edge-quantizer-int8", "ai-edge-quantizer-int8-on-ours"
 FakePython = Callable[..., str]
@@ -118,6 +123,29 @@ def test_the_quantizer_works_on_the_file_that_its_name_says(fake_python: FakePyt
     assert make(AEQ_ON_OURS, given) == b"ours"
     given.files[f"{PLAIN_FLOAT}-batch1"] = b"for one"
     assert make(f"{AEQ}-batch1", given) == b"for one"
+
+
+def test_peers_are_calibrated_with_the_pictures_that_the_converter_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def made(peer: str, making: Making, *_: object) -> bytes:
+        seen.append(making.calibration)
+        return b""
+
+    monkeypatch.setattr(cache, "made", made)
+    (tmp_path / "net.keras").write_bytes(b"a network")
+    source: Any = SimpleNamespace(
+        model=None, name="net", height=SIDE, width=SIDE, colour="rgb", own=True, labels=EMOTIONS
+    )
+    config: Any = SimpleNamespace(
+        model=tmp_path / "net.keras", peers=(PLAIN_FLOAT,), quantizer_python="python", calibration=9, seed=3, out=None
+    )
+    drawn = load("synthetic", progress=False)
+    peer_files(config, source, drawn, {}, Progress())
+    assert len(seen) == 1 and len(seen[0]) == 9
+    assert np.array_equal(seen[0], calibration_pictures(source, drawn, 9, 3))
 
 
 def test_the_quantizer_gets_the_calibration_pictures(fake_python: FakePython, tmp_path: Path) -> None:

@@ -17,15 +17,15 @@ from benchmarks.peers.onnxfiles import InexactExportError, require_same_logits, 
 from benchmarks.peers.runner import OnnxRunner
 from convert.progress import Progress
 from edge.errors import ModelFileError
+from tests.conftest import require
 
 SIDE = 12
 
 
 @pytest.fixture(scope="module", autouse=True)
 def frameworks() -> None:
-    """TensorFlow and Keras, quietly; the tests are skipped where the packages of ONNX are missing."""
-    for package in onnxfiles.PACKAGES:
-        pytest.importorskip(package, reason="needs onnx, onnxruntime and tf2onnx (the extra peers)")
+    """TensorFlow and Keras, quietly; needs the packages of ONNX."""
+    require(*onnxfiles.PACKAGES)
     from convert.__main__ import settle_frameworks
 
     settle_frameworks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,18 @@ def test_a_comparison_with_a_foreign_model_is_no_speed_up_against_float(write: W
     table = _table(write(record))
     assert [row.speedup for row in table.rows] == [None, None]
     assert [ratio.against.name for ratio in table.ratios] == ["mini-xception"]
+
+
+@pytest.mark.parametrize("other", [{"backbone": "mini-xception"}, {"input": [48, 48, 3]}])
+def test_a_float_file_of_the_name_but_of_another_network_is_no_reference(other: dict[str, Any], write: Write) -> None:
+    scored = handmade.accuracy("float32", "1110")
+    timed = handmade.paired_latency("qat-int8", "float32", p50=2.0, against_p50=6.0)
+    scored["model"] |= other
+    timed["against"] |= other
+    reference, quantized = _table(write(scored, handmade.accuracy("qat-int8", "1100"), timed)).rows
+    assert (reference.model.recipe, quantized.model.recipe) == ("float32", "qat-int8")
+    assert quantized.accuracy is not None and quantized.drop is None
+    assert quantized.latency is not None and quantized.speedup is None
 
 
 def test_two_models_in_turns_are_one_comparison_whichever_the_record_is_about(write: Write) -> None:

@@ -24,6 +24,7 @@ from skimage import data
 from edge.interpreter import Classifier
 from edge.modelfile import ModelFile, default_model_path, read_model
 from edge.preprocess import crop_face, fit
+from tests.conftest import on_ci
 from tests.edge import models
 
 CHECK = Path(__file__).with_name("mediapipe_check.py")
@@ -42,7 +43,7 @@ def mediapipe_python(request: pytest.FixtureRequest) -> str:
     named = os.environ.get("MEDIAPIPE_PYTHON")
     if named:
         return named
-    if os.environ.get("CI", "").lower() not in ("1", "true"):
+    if not on_ci():
         pytest.skip("expected MEDIAPIPE_PYTHON to name a Python that has mediapipe; got none; set it, or CI=true")
     assert request.config.cache is not None
     folder = request.config.cache.mkdir("mediapipe")

@@ -18,6 +18,7 @@ from edge.files import sha256_of
 from edge.images import read_image
 from tests.edge import models
 from tests.edge.conftest import Run
+from tests.edge.finding import Fixed
 
 HOPPER = (176, 100, 357, 338)
 
@@ -54,6 +55,25 @@ def test_json_is_one_object_a_picture_with_the_documented_fields(
         assert list(face["probabilities"]) == list(models.CONTRACT.labels)
         assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert face["emotion"] == max(face["probabilities"], key=lambda name: face["probabilities"][name])
+
+
+@pytest.mark.parametrize("words", [("image", "photo.png"), ("camera", "synthetic", "--max-frames", "1")])
+def test_the_detection_side_reaches_the_detector(
+    words: tuple[str, ...], run: Run, int8_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[int] = []
+
+    def recording(name: str, model: str | None, side_px: int) -> Fixed:
+        sides.append(side_px)
+        return Fixed()
+
+    monkeypatch.setattr("edge.recognizer.load_detector", recording)
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 30)).save("photo.png")
+    for flags in (("--detection-side", "321"), ()):
+        result = run(*words, "--model", int8_path, *flags)
+        assert result.exit_code == 0, result.output
+    assert sides == [321, 640]
 
 
 def test_text_names_the_picture_its_faces_and_their_emotions(run: Run, int8_path: Path, photos: Path) -> None:

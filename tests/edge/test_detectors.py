@@ -164,24 +164,35 @@ def test_one_detector_takes_pictures_of_changing_size(pictures: dict[str, np.nda
     assert detector.detect(pictures["coral_face.jpg"]) == first
 
 
+class Says:
+    """A network that finds one box, and the pictures that it was given."""
+
+    def __init__(self, *box: float) -> None:
+        self.row = np.array([[*box, *[0.0] * 10, 1.0]], np.float32)
+        self.seen: list[np.ndarray] = []
+
+    def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802 (OpenCV's name)
+        self.size = size
+
+    def detect(self, image: np.ndarray) -> tuple[int, np.ndarray]:
+        assert image.shape == (self.size[1], self.size[0], 3)
+        self.seen.append(image)
+        return 1, self.row
+
+
 def test_a_box_of_yunets_mostly_outside_the_picture_is_no_face(yunet_path: Path) -> None:
-    class Says:
-        """A network that finds one box, as YuNet now and then does in 512 x 1 pixels."""
-
-        def __init__(self, *box: float) -> None:
-            self.row = np.array([[*box, *[0.0] * 10, 1.0]], np.float32)
-
-        def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802 (OpenCV's name)
-            self.size = size
-
-        def detect(self, image: np.ndarray) -> tuple[int, np.ndarray]:
-            assert image.shape == (64, 512, 3) and self.size == (512, 64)  # padded: YuNet itself errs in slivers
-            return 1, self.row
-
     yunet = YuNet(yunet_path)
-    yunet._network = Says(100, -20, 40, 50)
+    yunet._network = says = Says(100, -20, 40, 50)  # as YuNet now and then does in 512 x 1 pixels
     assert yunet.detect(np.zeros((1, 512, 3), np.uint8)) == ()
     assert [face.score for face in yunet.detect(np.zeros((8, 512, 3), np.uint8))] == [1.0]
+    assert [image.shape for image in says.seen] == [(64, 512, 3)] * 2  # padded: YuNet itself errs in slivers
+
+
+def test_yunets_network_gets_blue_before_green_before_red(yunet_path: Path) -> None:
+    yunet = YuNet(yunet_path)
+    yunet._network = says = Says(10, 10, 40, 50)
+    yunet.detect(np.full((100, 80, 3), (10, 20, 30), np.uint8))
+    assert np.array_equal(says.seen[0], np.full((100, 80, 3), (30, 20, 10), np.uint8))
 
 
 def test_the_least_side_counts_within_the_picture() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +82,21 @@ def test_faces_of_another_type_or_shape_are_refused(int8_path: Path, faces: np.n
 def test_zero_threads_are_refused(int8_path: Path) -> None:
     with pytest.raises(ValueError, match="expected 1 or more threads; got 0"):
         Classifier(read_model(int8_path), threads=0)
+
+
+def test_the_interpreter_gets_the_threads(int8_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, runtime = find_runtime()
+    given: list[int] = []
+
+    def recording(**words: Any) -> Any:
+        given.append(words["num_threads"])
+        return make(**words)
+
+    monkeypatch.setattr(interpreter, "find_runtime", lambda: (recording, runtime))
+    for threads in (3, 1):
+        assert Classifier(read_model(int8_path), threads=threads).threads == threads
+    Classifier(read_model(int8_path))
+    assert given == [3, 1, 1]
 
 
 def test_bytes_are_checked_before_the_runtime_sees_them(networks: dict[str, bytes], int8_path: Path) -> None:

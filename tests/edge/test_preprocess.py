@@ -6,7 +6,7 @@ import pytest
 from skimage import data
 
 from edge.contract import CropSpec
-from edge.preprocess import crop_face, crop_square, fit, fit_face, in_view, roll_of
+from edge.preprocess import clipped, crop_face, crop_square, fit, fit_face, in_view, roll_of
 
 PLAIN = CropSpec(side_scale=1.0)
 
@@ -217,3 +217,21 @@ def test_a_crop_of_odd_side_is_moved_by_half_a_block_at_most() -> None:
         came = crop_face(ramp, (0, 0, side, side), spec, 24, 24)[0, :, 0].astype(float)
         expected = (np.arange(24) + 0.5) * side / 24 - 0.5
         assert np.abs(came - expected).max() <= 2.5, side
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((3.4, 2.6, 9.5, 7.5), (3, 3, 10, 8)),
+        ((-3.0, -4.0, 99.0, 88.0), (0, 0, 20, 10)),
+        ((19.4, 0.0, 30.0, 5.0), (19, 0, 20, 5)),
+        ((19.6, 0.0, 30.0, 5.0), None),
+        ((-9.0, 0.0, 0.4, 5.0), None),
+        ((0.0, 10.0, 5.0, 15.0), None),
+        ((0.0, -5.0, 5.0, 0.0), None),
+    ],
+)
+def test_a_box_in_whole_pixels_ends_with_the_picture_and_is_none_outside(
+    box: tuple[float, float, float, float], expected: tuple[int, int, int, int] | None
+) -> None:
+    assert clipped(box, np.zeros((10, 20, 3), np.uint8)) == expected

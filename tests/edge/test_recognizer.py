@@ -15,7 +15,7 @@ from edge.detectors import Detection
 from edge.interpreter import Classifier
 from edge.modelfile import read_model
 from edge.preprocess import fit_face
-from edge.recognizer import Recognizer
+from edge.recognizer import Recognizer, default_threads
 from tests.edge import models
 from tests.edge.finding import Fixed
 
@@ -162,6 +162,30 @@ def test_load_puts_the_pieces_together_from_files(int8_path: Path) -> None:
     assert loaded.detector.name == "haar" and loaded.align == "none"
     assert loaded.classifier.threads == 2
     assert loaded.classifier.model.path == int8_path
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (4, 4), (8, 4), (None, 1)])
+def test_without_a_number_of_threads_the_cores_count_up_to_four(
+    cores: int | None, threads: int, int8_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert default_threads() == threads
+    assert edge.load(int8_path, detector="haar").classifier.threads == threads
+
+
+def test_load_hands_the_detector_its_file_and_the_side_at_which_it_looks(
+    int8_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[object, ...]] = []
+
+    def recording(*words: object) -> Fixed:
+        given.append(words)
+        return Fixed()
+
+    monkeypatch.setattr("edge.recognizer.load_detector", recording)
+    edge.load(int8_path, detector="yunet", detector_model="a.onnx", detection_side_px=321)
+    edge.load(int8_path)
+    assert given == [("yunet", "a.onnx", 321), ("auto", None, 640)]
 
 
 def test_the_public_names_arrive_on_first_use_and_others_do_not() -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.conftest import require
 from tests.edge.conftest import Run
 
-pytest.importorskip("aiohttp")
+require("aiohttp")
 
 
 @dataclass

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.browser import chromium, needs_browser, resize, until
-from tests.edge.test_serve import serving
-
-pytest.importorskip("aiohttp")
-
 from edge.web.app import Pages
 from edge.web.guard import Guard, own_names
 from edge.web.hub import Hub
 from edge.web.listening import listening_socket
 from edge.web.server import WebServer
 from edge.web.stills import Stills
+from tests.browser import chromium, needs_browser, resize, until
+from tests.conftest import require
+from tests.edge.test_serve import serving
 from tests.edge.test_web_limits import no_recognizer, noisy
 from tests.edge.test_web_limits import until as web_until
+
+require("aiohttp")
 
 pytestmark = needs_browser
 

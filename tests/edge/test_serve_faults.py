@@ -18,11 +18,12 @@ from edge.sources import open_source
 from edge.sources.frames import Closing, Frame, Status
 from edge.sources.paced import Paced
 from edge.web.latency import SECONDS, LatencyMinute
+from tests.conftest import require
 from tests.edge.scenes import astronaut_frame, frame_at, numbered, write_video
 from tests.edge.test_outputs import reading
 from tests.edge.test_video import lines_of, started
 
-pytest.importorskip("aiohttp")
+require("aiohttp")
 
 
 @pytest.fixture

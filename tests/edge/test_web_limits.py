@@ -12,8 +12,6 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-pytest.importorskip("aiohttp")
-
 from edge.errors import EdgeError
 from edge.recognizer import Recognizer
 from edge.sources import Frame
@@ -24,6 +22,9 @@ from edge.web.hub import Hub
 from edge.web.listening import listening_socket
 from edge.web.server import WebServer
 from edge.web.stills import Stills
+from tests.conftest import require
+
+require("aiohttp")
 
 HEAD = b"POST /api/image HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
 

@@ -6,7 +6,6 @@ started once.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import require
 from train.backbones import BACKBONES
 
 pytestmark = pytest.mark.slow
@@ -36,15 +36,6 @@ main(*sys.argv[2:])
 Rows = list[dict[str, Any]]
 
 
-def _require(package: str) -> None:
-    """Skip where the backend is not installed; in CI that fails."""
-    if importlib.util.find_spec(package) is None:
-        reason = f"expected the package {package} for its Keras backend; not installed; pip install {package}"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 def _process(root: Path, backend: str, *folders: Path) -> Rows:
     command = [sys.executable, "-c", START, backend, *map(str, folders)]
     # Two steps do not repay an optimizing compiler; without one each backend takes 2.5 to 3 minutes of CPU time.
@@ -58,14 +49,14 @@ def _process(root: Path, backend: str, *folders: Path) -> Rows:
 
 @pytest.fixture(scope="module")
 def under_tensorflow(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rows]:
-    _require("tensorflow")
+    require("tensorflow")
     runs = tmp_path_factory.mktemp("tensorflow")
     return runs, _process(root, "tensorflow", runs)
 
 
 @pytest.fixture(scope="module")
 def under_jax(root: Path, tmp_path_factory: pytest.TempPathFactory, under_tensorflow: tuple[Path, Rows]) -> Rows:
-    _require("jax")
+    require("jax")
     return _process(root, "jax", tmp_path_factory.mktemp("jax"), under_tensorflow[0])
 
 

@@ -7,7 +7,6 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.errors import DataError
+from tests.conftest import require
 from tests.train.conftest import tiny_model
 from train.__main__ import main
 from train.devices import choose_backend, distribute, keep_heap, kinds
@@ -74,8 +74,7 @@ def test_devices_are_counted_and_only_jax_takes_several(monkeypatch: pytest.Monk
 
 
 def test_two_devices_train_what_one_trains(tmp_path: Path) -> None:
-    if find_spec("jax") is None:
-        pytest.skip("jax is not installed")
+    require("jax")
     network = tmp_path / "tiny.keras"
     keras.utils.set_random_seed(1)
     tiny_model().save(network)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge.errors import DataError
+from tests.conftest import require
 from tests.train.conftest import tiny_model
 from tests.train.networks import dropping_model
 from train.augment import NONE
@@ -212,7 +213,7 @@ def test_float32_is_the_model_itself_and_another_precision_is_refused() -> None:
 
 
 def test_tensorboard_gets_a_folder_a_phase(tmp_path: Path, faces: Dataset) -> None:
-    pytest.importorskip("tensorboard")
+    require("tensorboard")
     check_tensorboard()
     _fit(tmp_path, faces, SHORT, tensorboard=True)
     assert list((tmp_path / "tensorboard" / "0-whole").rglob("events.out.tfevents.*"))

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 from edge.errors import DataError
+from tests.conftest import require
 from tests.train.networks import dropping_model
 from train.state import load_progress, random_state, restore, save_state
 
@@ -40,8 +40,7 @@ def _losses(run: Path) -> list[str]:
 def test_killed_process_resumes_to_the_very_weights_of_an_unbroken_run(
     backend: str, precision: str, tmp_path: Path, root: Path
 ) -> None:
-    if find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+    require(backend)
     killed = _script(tmp_path, "start", backend, precision, root)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     progress = load_progress(tmp_path / "broken")
