@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from edge.assignment import assign
 from edge.detectors import Detection
+from edge.detectors.core import area, shared_area
 from edge.motion import appearance, registered
 from edge.preprocess import Box
 
@@ -80,6 +81,9 @@ class Track:
         misses: detections in a row that missed it.
         detected: whether this very frame's detection found it.
         velocity: of the box's centre, pixels a second (x, y).
+        hit_centre: centre of its last detection's box, (x, y) in pixels.
+        look: see `edge.motion.appearance`; an average over detections that no other face overlaps; None if unknown.
+        newest_look: that of its last detection alone; None if unknown.
     """
 
     number: int
@@ -93,7 +97,7 @@ class Track:
     detected: bool = True
     velocity: Point = (0.0, 0.0)
     hit_centre: Point = (0.0, 0.0)
-    look: Look = None  # see `edge.motion.appearance`; an average over detections that no other face overlaps
+    look: Look = None
     newest_look: Look = None
 
     def move(self, x: float, y: float) -> None:
@@ -146,7 +150,7 @@ class Tracker:
             self._associate(picture, detections, time_s)
         self._before, self._time_s = picture, time_s
         shown = [track for track in self.tracks if track.number and track.misses <= self.settings.shown_misses]
-        return tuple(sorted(shown, key=lambda track: -_area(track.box)))
+        return tuple(sorted(shown, key=lambda track: -area(track.box)))
 
     def _predict(self, track: Track, step_s: float, picture: npt.NDArray[np.uint8] | None) -> None:
         """Move a track on by its velocity, and by what the pictures show where the face is in view."""
@@ -257,11 +261,8 @@ def likeness(a: Look, b: Look) -> float:
 
 def iou(a: Box, b: Box) -> float:
     """Return the intersection over union, 0..1, of two boxes (left, top, right, bottom)."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (_area(a) + _area(b) - shared)
+    shared = shared_area(a, b)
+    return shared / (area(a) + area(b) - shared) if shared else 0.0
 
 
 def _near(hidden: Track, box: Box) -> bool:
@@ -276,14 +277,8 @@ def _widened(box: Box, share: float) -> Box:
 
 def _inside(box: Box, shape: tuple[int, ...]) -> float:
     """Return the share of a box that lies within a picture of `shape` (height, width, ...)."""
-    width = min(box[2], shape[1]) - max(box[0], 0)
-    height = min(box[3], shape[0]) - max(box[1], 0)
-    return max(0.0, width) * max(0.0, height) / _area(box)
+    return shared_area(box, (0, 0, shape[1], shape[0])) / area(box)
 
 
 def _centre(box: Box) -> Point:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
