@@ -127,6 +127,14 @@ def test_a_fast_face_keeps_its_number_by_its_velocity() -> None:
     assert all(abs(centre(track) - 230) > 30 for track in jumping[-1])  # no velocity is known that explains this
 
 
+def test_a_face_that_jumps_by_most_of_its_width_overlaps_itself_when_widened() -> None:
+    steps = [[at(50)], [at(50)], [at(78)], [at(78)]]  # 12 of 40 pixels shared: 12/68 as they are, 32/88 widened
+    shown = follow(Tracker(), steps)
+    assert [[(track.number, centre(track)) for track in step] for step in shown[2:]] == [[(1, 78)], [(1, 78)]]
+    narrow = follow(Tracker(TrackSettings(widening=0)), steps)
+    assert [(track.number, centre(track)) for track in narrow[2]] == [(1, 50)]  # taken for another face there
+
+
 def test_two_faces_that_cross_keep_their_numbers() -> None:
     steps = []
     for number in range(41):
@@ -184,6 +192,44 @@ def heads(shared_data: Path) -> tuple[np.ndarray, np.ndarray, Path]:
     """Two people's heads and YuNet's file."""
     hopper = read_image(shared_data / "photos" / "grace_hopper.jpg")[60:420, 110:430]
     return hopper, astronaut_face(), shared_data / "detectors" / "face_detection_yunet_2023mar.onnx"
+
+
+def pictured(tracker: Tracker, number: int, *faces: tuple[np.ndarray, float], missed: bool = False) -> dict[int, float]:
+    """Return number -> centre of the faces shown and detected, after a picture of (head, x), the last one in front.
+
+    The detector finds those that no other one covers by more than half, or none if `missed`.
+    """
+    picture = plain_canvas()
+    for head, x in faces:
+        paste(picture, head, (x, 100), 100)
+    open_to_view = [x for i, (_, x) in enumerate(faces) if all(abs(x - other) >= 30 for _, other in faces[i + 1 :])]
+    found = [] if missed else [at(x, side=60) for x in open_to_view]
+    return {track.number: centre(track) for track in tracker.update(picture, number / 15, found) if track.detected}
+
+
+def test_who_steps_before_a_face_and_stops_there_does_not_take_its_number(
+    heads: tuple[np.ndarray, np.ndarray, Path],
+) -> None:
+    sitting, coming, _ = heads
+    tracker = Tracker()
+    for number, x in enumerate((270, 234, 198, 162, 132, 132, 132)):
+        shown = pictured(tracker, number, (sitting, 120), (coming, x))
+        assert shown == ({1: 120, 2: x} if x > 150 else {2: x})  # by its velocity it is expected farther on
+
+
+def test_a_face_that_moved_while_it_looked_away_is_known_at_once_and_another_one_there_is_not(
+    heads: tuple[np.ndarray, np.ndarray, Path],
+) -> None:
+    person, other, _ = heads
+    for head, expected in ((person, {1: 190}), (other, {})):  # two of its widths away, within reach
+        tracker = Tracker()
+        assert [pictured(tracker, number, (person, 70)) for number in range(3)] == [{1: 70}] * 3
+        for number in range(3, 9):
+            assert pictured(tracker, number, (person, 70), missed=True) == {}
+        assert pictured(tracker, 9, (head, 190)) == expected
+    for number in range(10, 20):
+        shown = pictured(tracker, number, (other, 190))
+    assert shown == {2: 190}
 
 
 def cross(number: int, count: int) -> tuple[float, float]:
