@@ -93,7 +93,7 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     """
     from train.augment import Augment
     from train.devices import in_float32
-    from train.exposure import before, is_own, supervision
+    from train.leakage import before, is_own, supervision
     from train.runs import load_model, load_run
 
     known = run_record(config.model)
@@ -151,7 +151,7 @@ def with_data_of_conversion(source: Source, config: ConvertConfig, dataset: Any)
     Raises:
         DataError: Another protocol of the run's own data set, and leaks are not allowed.
     """
-    from train.exposure import is_own
+    from train.leakage import is_own
 
     known = run_record(config.model)
     if not known or (is_own(known, dataset) and dataset.protocol == known["data"]["protocol"]):
@@ -183,7 +183,7 @@ def require_own_parts(record: Mapping[str, Any], dataset: Any, harm: str, remedy
     Raises:
         DataError: The parts hold other pictures.
     """
-    from train.exposure import is_own
+    from train.leakage import is_own
 
     if not record or not is_own(record, dataset):
         return

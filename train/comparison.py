@@ -20,7 +20,7 @@ from edge.resampling import interval_95, resample_pair
 from edge.statistics import BOOTSTRAP_SEED, macro_f1s, paired_difference
 from train.datasets import PROTOCOLS, Dataset
 from train.evaluate import refuse_leaks, seen_before, tta_gain
-from train.exposure import Ancestor, Exposure, exposure, supervision
+from train.leakage import Ancestor, Exposure, exposure, supervision
 from train.metrics import summarize
 from train.predictions import Predictions, predictions
 from train.runs import read_config
@@ -48,7 +48,7 @@ def compare_runs(
         part: official name or role.
         tta: ``none``, ``flip`` or ``crops``, for both.
         own: each run's own data set under its own protocol, to count the pictures that it was trained on.
-        ancestors: what each run began with or learned from, where that saw other rows (``train.exposure.ancestors``).
+        ancestors: what each run began with or learned from, where that saw other rows (``train.leakage.ancestors``).
         allow_leaks: compare also on pictures that a run was trained on; the counts are in the result.
 
     Returns:

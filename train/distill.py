@@ -20,8 +20,8 @@ from edge.errors import DataError
 from edge.files import sha256_of
 from edge.modelfile import read_model
 from train.datasets import WITH_VOTES, Dataset
-from train.exposure import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER, unrecorded
 from train.folding import folded
+from train.leakage import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER, unrecorded
 from train.modes import InMode
 from train.quantized import is_shipped, load_shipped, record_of
 from train.recipes import Recipe

@@ -19,7 +19,7 @@ from edge.files import write_atomically
 from edge.statistics import paired_difference
 from train.calibration import fit_temperature, softmax, temperature_effect
 from train.datasets import Dataset, Part
-from train.exposure import Ancestor, Exposure, exposure, grey_digests, is_own, seen_rows, supervision
+from train.leakage import Ancestor, Exposure, exposure, grey_digests, is_own, seen_rows, supervision
 from train.mapping import as_colour, map_labels
 from train.metrics import summarize
 from train.plots import plot_confusion, plot_reliability
@@ -49,9 +49,9 @@ def evaluate_run(
         dataset: under a protocol; may be another data set than the run's, and may lack classes of the run.
         part: official name or role.
         tta: ``none``, ``flip`` or ``crops``; the single view's figures are always there.
-        own: the run's own data set under its own protocol (``train.exposure.own_dataset``); where ``dataset`` is that,
+        own: the run's own data set under its own protocol (``train.leakage.own_dataset``); where ``dataset`` is that,
             it need not be given. Without it neither leaks nor calibration are known, and the result says so.
-        ancestors: what the run began with or learned from, where that saw other rows (``train.exposure.ancestors``).
+        ancestors: what the run began with or learned from, where that saw other rows (``train.leakage.ancestors``).
         allow_leaks: report a part that the run, or one of these, was trained on, marked as such, not refused.
 
     Returns:

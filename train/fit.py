@@ -18,10 +18,10 @@ from edge.errors import DataError
 from train.averaging import Statistics, needs_statistics
 from train.backbones import set_trainable
 from train.batches import Batches, augmenting
+from train.checkpoint import Checkpoint, Report, StopAtNonFinite
 from train.datasets import Dataset, Part
 from train.devices import at_precision
 from train.distill import with_teacher
-from train.keeper import Keeper, Report, StopAtNonFinite
 from train.losses import class_weights, make_accuracy, make_loss
 from train.predict import accelerated, uses_xla
 from train.recipes import Phase, Recipe
@@ -169,7 +169,7 @@ def _run_phase(job: _Job, phase: Phase, progress: Progress) -> None:
     if recipe.ema and needs_statistics(network):
         sample = _batches(job, phase, progress.phase, STATISTICS_EPOCH)
         statistics = Statistics(job.plain, phase, sample, job.on_device, recipe.seed)
-    keeper = Keeper(
+    checkpoint = Checkpoint(
         run=job.run,
         network=network,
         plain=job.plain,
@@ -183,7 +183,7 @@ def _run_phase(job: _Job, phase: Phase, progress: Progress) -> None:
         progress=progress,
         report=job.report,
     )
-    callbacks: list[keras.callbacks.Callback] = [StopAtNonFinite(), keeper]
+    callbacks: list[keras.callbacks.Callback] = [StopAtNonFinite(), checkpoint]
     if job.tensorboard:
         folder = job.run / TENSORBOARD_FOLDER / f"{progress.phase}-{phase.name}"
         callbacks.append(keras.callbacks.TensorBoard(folder, write_graph=False))

@@ -24,7 +24,7 @@ from train.archives import DAMAGED
 from train.calibration import softmax
 from train.datasets import Dataset
 from train.datasets.protocols import picture_digests
-from train.exposure import is_own
+from train.leakage import is_own
 from train.mapping import as_colour, as_trained, map_labels
 from train.runs import MODEL_FILE, load_model
 

@@ -25,7 +25,7 @@ from edge.interpreter import Classifier, find_runtime
 from edge.modelfile import SHIPPED, ModelFile, read_model
 from edge.preprocess import fit
 from train.applications import leaves
-from train.exposure import KEYS, read_before
+from train.leakage import KEYS, read_before
 from train.mapping import as_colour
 from train.predict import predict_logits, softmax
 

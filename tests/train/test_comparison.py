@@ -16,7 +16,7 @@ from edge.errors import DataError
 from tests.train.handmade import flat_pictures, write_run
 from train.comparison import change_table, compare_runs, counts_table, macro_f1_interval, protocols_table, side_by_side
 from train.datasets import Dataset, Part, apply_protocol
-from train.exposure import Ancestor, own_dataset
+from train.leakage import Ancestor, own_dataset
 from train.plots import plot_comparison
 
 Make = Callable[..., Path]

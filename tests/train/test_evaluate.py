@@ -27,7 +27,7 @@ from train.datasets import Dataset, Part, apply_protocol, load
 from train.datasets.protocols import picture_digests
 from train.datasets.synthetic import CROP
 from train.evaluate import evaluate_run, keep_evaluation, tta_gain
-from train.exposure import exposure, is_own, own_dataset
+from train.leakage import exposure, is_own, own_dataset
 from train.plots import plot_confusion, plot_history, plot_reliability
 from train.predict import predict_views
 from train.predictions import Predictions, predictions, stem

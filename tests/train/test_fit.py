@@ -20,9 +20,9 @@ from edge.files import sha256_of
 from tests.train.conftest import tiny_model
 from tests.train.networks import dropping_model
 from train.augment import NONE
+from train.checkpoint import Report
 from train.datasets import Dataset
 from train.fit import train_run
-from train.keeper import Report
 from train.recipes import Phase, Recipe, recipe
 from train.runs import load_model, load_run
 from train.state import load_progress, save_state
@@ -137,7 +137,7 @@ def test_run_killed_beside_its_state_in_a_later_phase_ends_like_an_unbroken_one(
     def better(*_: object) -> dict[str, float]:  # every epoch is the best so far, and writes its model
         return dict.fromkeys(("macro_f1", "accuracy", "weighted_f1", "negative_log_likelihood"), next(always) / 100)
 
-    monkeypatch.setattr("train.keeper.summarize", better)
+    monkeypatch.setattr("train.checkpoint.summarize", better)
     whole = _fit(tmp_path / "whole", faces, make=dropping_model).get_weights()
     saved = []
 
@@ -150,7 +150,7 @@ def test_run_killed_beside_its_state_in_a_later_phase_ends_like_an_unbroken_one(
             raise Killed
 
     with monkeypatch.context() as killing, pytest.raises(Killed):
-        killing.setattr("train.keeper.save_state", dying)
+        killing.setattr("train.checkpoint.save_state", dying)
         _fit(tmp_path / "broken", faces, make=dropping_model)
     progress = load_progress(tmp_path / "broken")
     assert progress is not None

@@ -22,7 +22,7 @@ from train.commands.evaluate import (
 )
 from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, load
-from train.exposure import ancestors, own_dataset
+from train.leakage import ancestors, own_dataset
 
 SIGNIFICANCE = 0.05
 

@@ -11,7 +11,7 @@ import click
 
 from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
-from train.exposure import LABELS, ancestors, is_own, own_dataset
+from train.leakage import LABELS, ancestors, is_own, own_dataset
 
 DEFAULT_PROTOCOL = "official-dedup"
 

@@ -24,7 +24,7 @@ from train.datasets import Dataset, Part, apply_protocol, load
 from train.datasets.synthetic import CROP
 from train.distill import record_of_run
 from train.evaluate import evaluate_run
-from train.exposure import Ancestor, ancestors, before, read_before
+from train.leakage import Ancestor, ancestors, before, read_before
 from train.quantized import record_of
 from train.runs import Run, load_run
 

@@ -30,7 +30,7 @@ Report = Callable[[str], None]
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
-    """Ends the epoch under way at the first loss that is not finite; :class:`Keeper` then says so.
+    """Ends the epoch under way at the first loss that is not finite; :class:`Checkpoint` then says so.
 
     Keras' TerminateOnNaN does the same, but waits for every step's result, so that an accelerator runs dry.
     """
@@ -43,7 +43,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
             self._model.stop_training = True
 
 
-class Keeper(keras.callbacks.Callback):
+class Checkpoint(keras.callbacks.Callback):
     """After each epoch: validation figures, history, best checkpoint, state for a resume, early stopping.
 
     Args:
