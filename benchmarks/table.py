@@ -243,18 +243,8 @@ def _drop(accuracy: Accuracy, accuracies: Sequence[Accuracy]) -> Drop | None:
 
 
 def _speedup(latency: Latency, ratios: Sequence[Ratio]) -> Ratio | None:
-    """Return the comparison of this model with its own float32 file in the same setting; None if there is none.
-
-    A record about the float32 file holds the ratio the other way round.
-    """
-    found = [
-        ratio
-        for each in ratios
-        for ratio in (each, turned_round(each))
-        if ratio.model.sha256 == latency.model.sha256
-        and is_float_of(ratio.against, latency.model)
-        and (ratio.setting, ratio.threads, ratio.against_threads) == (latency.setting, latency.threads, latency.threads)
-    ]
+    """Return the comparison of this model with its own float32 file in the same setting; None if there is none."""
+    found = [pair for pair in _with_float(latency, ratios) if pair.model.sha256 == latency.model.sha256]
     return max(found, key=lambda ratio: ratio.created) if found else None
 
 
@@ -265,20 +255,26 @@ def _of_its_pairs(latency: Latency, latencies: Iterable[Latency], ratios: Sequen
     """
     ratio = _speedup(latency, ratios)
     if ratio is None and not latency.own:
-        pairs = [
-            each
-            for pair in ratios
-            for each in (pair, turned_round(pair))
-            if each.against.sha256 == latency.model.sha256
-            and is_float_of(each.against, each.model)
-            and (each.setting, each.threads, each.against_threads)
-            == (latency.setting, latency.threads, latency.threads)
-        ]
-        ratio = max(pairs, key=lambda each: (each.model.recipe == SHIPPED, each.created), default=None)
+        pairs = [pair for pair in _with_float(latency, ratios) if pair.against.sha256 == latency.model.sha256]
+        ratio = max(pairs, key=lambda pair: (pair.model.recipe == SHIPPED, pair.created), default=None)
     if ratio is None:
         return latency
     key = (ratio.path, latency.model.sha256, latency.threads)
     return next((each for each in latencies if (each.path, each.model.sha256, each.threads) == key), latency)
+
+
+def _with_float(latency: Latency, ratios: Iterable[Ratio]) -> list[Ratio]:
+    """Return the comparisons of files with their own float32 ones in a latency's setting, float32 as the other one.
+
+    A record about the float32 file holds the ratio the other way round.
+    """
+    wanted = (latency.setting, latency.threads, latency.threads)
+    return [
+        ratio
+        for each in ratios
+        for ratio in (each, turned_round(each))
+        if is_float_of(ratio.against, ratio.model) and (ratio.setting, ratio.threads, ratio.against_threads) == wanted
+    ]
 
 
 def turned_round(ratio: Ratio) -> Ratio:
