@@ -346,7 +346,8 @@ def test_the_runtime_page_holds_the_figures_of_its_records() -> None:
 
 def test_the_training_log_holds_the_runs_of_its_records_and_says_why_each_was_made() -> None:
     page = FOLDER / "training-log.md"
-    words = ["runs", str(RESULTS / "training" / "runs"), "--page", str(page), "--check"]
+    records = [str(RESULTS / "training" / name) for name in ("runs", "evaluations")]
+    words = ["runs", *records, "--page", str(page), "--check"]
     result = click.testing.CliRunner().invoke(importlib.import_module("benchmarks.__main__").main, words)
     assert result.exit_code == 0, result.output
     reasons = page.read_text(encoding="utf-8").partition("## Why")[2]
