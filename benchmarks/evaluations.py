@@ -86,12 +86,20 @@ def _pictures(record: Mapping[str, Any]) -> str:
     if seen is None:
         return f"{samples:,}; how many were trained on is not known"
     told = [f"{seen[key]:,} {what}" for key, what in (("trained", "trained on"), ("selected", "selected on"))]
-    return f"{samples:,}" + (f", of them {' and '.join(told)}" if seen["trained"] or seen["selected"] else "")
+    text = f"{samples:,}" + (f", of them {' and '.join(told)}" if seen["trained"] or seen["selected"] else "")
+    for each in record["seen_before"]:
+        if each["seen"] is None:
+            text += f"; how many {each['network']} was trained on is not known"
+        elif each["seen"]["trained"]:
+            text += f"; {each['seen']['trained']:,} trained on by {each['network']}"
+    return text
 
 
 def _check(path: Path, figures: Mapping[str, Any]) -> None:
     confusion = np.array(figures["confusion"])
     samples = int(confusion.sum())
+    if samples == 0:
+        raise DataError(f"{path}: expected a confusion matrix of at least one picture; got an empty one; {_REMEDY}")
     own = {"samples": samples, "accuracy": float(np.trace(confusion)) / samples, "macro_f1": macro_f1(confusion)}
     for name, value in own.items():
         if abs(value - figures[name]) > _TOLERANCE:

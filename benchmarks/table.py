@@ -103,14 +103,7 @@ def build(evidence: Evidence) -> Table:
     pipelines = _newest(
         evidence.pipelines,
         lambda p: (
-            p.model.sha256,
-            p.setting,
-            p.threads,
-            p.frame,
-            p.detector,
-            p.detect_every,
-            p.infer_every,
-            p.live_fps,
+            p.model.sha256, p.setting, p.threads, p.frame, p.detector, p.detect_every, p.infer_every, p.live_fps,
         ),
         lambda p: p.created,
     )

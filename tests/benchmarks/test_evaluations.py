@@ -40,6 +40,7 @@ def evaluation(**changes: Any) -> dict[str, Any]:
         "protocol": "seed",
         "supervision": "labels with 30% of FER+ votes",
         "seen": {"samples": 1_000, "trained": 250, "selected": 50},
+        "seen_before": [],
         "tta": "flip",
         "single_view": figures(700, 300),
         "with_tta": figures(720, 280),
@@ -73,9 +74,23 @@ def test_what_is_not_known_is_said_and_what_is_not_there_left_out() -> None:
     assert clean[4] == "1,000"
 
 
+def test_what_the_run_comes_from_has_seen_is_told() -> None:
+    before = [
+        {"network": "a teacher, big", "seen": {"samples": 1_000, "trained": 1_200, "selected": 0}},
+        {"network": "its first weights, old", "seen": None},
+        {"network": "a teacher, clean", "seen": {"samples": 1_000, "trained": 0, "selected": 0}},
+    ]
+    told = cells(Path("e.json"), evaluation(seen_before=before))[0][4]
+    assert told.endswith(
+        "selected on; 1,200 trained on by a teacher, big; how many its first weights, old was trained on is not known"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
+        (lambda e: e["with_tta"].update(confusion=[[0, 0], [0, 0]]), "expected a confusion matrix of at least one"),
+        (lambda e: e.pop("seen_before"), "expected a sound record; got KeyError: 'seen_before'"),
         (
             lambda e: e["with_tta"].update(accuracy=0.75),
             "expected accuracy 0.72, which its confusion matrix gives; got",
