@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from edge.errors import ContractError
-from edge.files import parse_json
 from edge.labels import EMOTIONS
 from edge.schema import load_schema, violations
 
@@ -30,8 +29,7 @@ class CropSpec:
         offset_x: shift of the square's centre to the right, as a share of the square's side.
         offset_y: shift of the square's centre downwards, as a share of the square's side.
         resolution_px: side in pixels of the pictures trained on; the crop is first brought to it. None: no such step.
-        alignment: of the faces that it was trained on; only "none" in schema version 1. A device may turn tilted
-            faces upright before the cut.
+        alignment: rotation before the cut; only "none" in schema version 1.
     """
 
     side_scale: float
@@ -158,7 +156,7 @@ class Contract:
             ContractError: the text is no JSON, or a field is missing, unknown or outside the schema.
         """
         try:
-            document = parse_json(text)
+            document = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ContractError(f"fer-edge.json: expected JSON; got {error}; {_REMEDY}") from error
         return cls.from_dict(document)
@@ -188,3 +186,7 @@ def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _integers(values: Mapping[str, Any], *names: str) -> dict[str, int | None]:
     """Return the named whole numbers as int (JSON Schema calls 64.0 an integer too)."""
     return {name: None if values[name] is None else int(values[name]) for name in names}
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"the number {text}, which is not finite")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import math
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 from edge.errors import DataError, EdgeError, OutputError
 
 _BLOCK_BYTES = 1 << 20
-_INT_DIGITS = 300  # of a whole number in JSON: a float, and what is computed with it, ends at 309
+_LARGEST = sys.float_info.max  # of a number in JSON: arithmetic ends there
+_INT_DIGITS = 309  # a whole number of more is larger
 ONE_LINE = 320  # characters that a list or object may have in one line of a record
 
 
@@ -147,36 +148,40 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
         remedy: what its user can do where it holds no JSON.
 
     Raises:
-        DataError: it cannot be read, or is no JSON.
+        DataError: it cannot be read, is no JSON, or has a number that is not finite or that no float holds.
     """
     try:
-        return parse_json(Path(path).read_text(encoding="utf-8"))
+        values = parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected a JSON record; got {error}; {remedy}") from error
+    place = not_finite(values)
+    if place is not None:
+        raise DataError(f"{path}: expected finite numbers; got another in {place}; {remedy}")
+    return values
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what JSON says, of finite numbers that a float holds (up to 1.8e308): others end in arithmetic later.
+    """Return what JSON says; numbers that no float holds (1e309, 400 digits) are infinite there: see `not_finite`.
 
     Raises:
-        ValueError: it is no JSON, or a number is too large or not finite.
+        ValueError: it is no JSON.
         RecursionError: it is nested too deep.
     """
-    return json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _INT_DIGITS else float(digits))
 
 
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError(f"the number {text[:20]}, which is not finite")
-    return value
-
-
-def _whole(text: str) -> int:
-    if len(text) > _INT_DIGITS:
-        raise ValueError(f"a number of {len(text):,} digits")
-    return int(text)
+def not_finite(value: Any, where: str = "") -> str | None:
+    """Return the place of the first number in JSON values that is not finite, such as `latency_ms.p50`, or None."""
+    if isinstance(value, int | float):
+        return None if abs(value) <= _LARGEST else where
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        place = not_finite(item, f"{where}.{key}" if where else str(key))
+        if place is not None:
+            return place
+    return None
 
 
 def sha256_of(source: str | os.PathLike[str] | bytes) -> str:

@@ -6,14 +6,13 @@ Every record says what ran (model with sha256), on what (machine, runtime, threa
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from datetime import UTC, datetime
 from typing import Any
 
 from edge.errors import DataError
-from edge.files import read_json, write_json
+from edge.files import not_finite, read_json, write_json
 from edge.system import board
 from edge.system.machine import Machine
 
@@ -62,7 +61,7 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """Write a record in one step (no partial file), after checking it.
 
     Raises:
-        DataError: a field is missing or a number is not finite.
+        DataError: a field is missing, or a number is not finite or none that a float holds.
         OSError: the file cannot be written.
     """
     _check(record, path)
@@ -90,18 +89,6 @@ def _check(record: Any, path: str | os.PathLike[str]) -> None:
     missing = [key for key in (*_COMMON, *_OF_KIND[record["kind"]]) if key not in record]
     if missing:
         raise DataError(f"{path}: expected the field {missing[0]}; got a record without it; {remedy}")
-    place = _not_finite(record, "")
+    place = not_finite(record)
     if place is not None:
         raise DataError(f"{path}: expected finite numbers; got another in {place}; {remedy}")
-
-
-def _not_finite(value: Any, where: str) -> str | None:
-    """Return the place of the first number that is not finite, or None."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return where
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    for key, item in items:
-        place = _not_finite(item, f"{where}.{key}" if where else str(key))
-        if place is not None:
-            return place
-    return None

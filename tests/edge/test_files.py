@@ -168,23 +168,14 @@ def test_what_is_no_json_is_refused_with_the_remedy(tmp_path: Path) -> None:
         read_json(tmp_path / "none.json", "measure again")
 
 
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        ("1" * 301, "a number of 301 digits"),
-        ("1" * 9_999, "a number of 9,999 digits"),
-        ("1e999", "the number 1e999, which is not finite"),
-        ("-Infinity", "the number -Infinity, which is not finite"),
-        ("NaN", "the number NaN, which is not finite"),
-    ],
-)
-def test_numbers_that_no_float_holds_are_refused(number: str, text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", ["2" + "0" * 308, "-" + "1" * 9_999, "1e999", "-Infinity", "NaN"])
+def test_the_place_of_a_number_that_no_float_holds_is_named(number: str, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(f'{{"samples": [1.5, {number}]}}', encoding="utf-8")
-    with pytest.raises(DataError, match=rf"r\.json: expected a JSON record; got {text}; measure again$"):
+    with pytest.raises(DataError, match=r"r\.json: expected finite numbers; got another in samples\.1; measure again$"):
         read_json(path, "measure again")
-    path.write_text(f'{{"samples": [1e308, -{"1" * 299}, 7]}}', encoding="utf-8")
-    assert read_json(path, "measure again")["samples"] == [1e308, -int("1" * 299), 7]
+    path.write_text(f'{{"samples": [1e308, -{"1" * 308}, 7]}}', encoding="utf-8")
+    assert read_json(path, "measure again")["samples"] == [1e308, -int("1" * 308), 7]
 
 
 def test_whether_a_file_can_be_written_is_known_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
