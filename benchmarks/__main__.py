@@ -116,7 +116,7 @@ def _write_block(table: Table, readme: Path, check: bool) -> None:
     text = readme.read_text(encoding="utf-8")
     wanted = with_block(text, markdown(table), str(readme))
     if CARD_BEGIN in text:
-        from edge.modelfile import SHIPPED, read_model, shipped_model_path
+        from edge.inference.modelfile import SHIPPED, read_model, shipped_model_path
 
         models = {name: read_model(name) for name in SHIPPED if shipped_model_path(name).exists()}
         wanted = with_block(wanted, model_cards(table, models), str(readme), CARD_BEGIN, CARD_END)

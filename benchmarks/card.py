@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.markdown import markdown_row, markdown_table
 from benchmarks.table import MISSING, Row, Table, drop_text, share_text, size_text
 from edge.errors import DataError
-from edge.modelfile import ModelFile
+from edge.inference.modelfile import ModelFile
 
 CARD_BEGIN, CARD_END = "<!-- model-card:begin -->", "<!-- model-card:end -->"
 OFFICIAL = ("fer2013", "PrivateTest")

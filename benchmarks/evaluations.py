@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.markdown import markdown_table
 from benchmarks.runtime.record import one_line
 from benchmarks.table import share_text
+from edge.benchmarking.statistics import macro_f1
 from edge.errors import DataError
-from edge.statistics import macro_f1
 
 KIND = "evaluation"
 _HEADINGS = ("Run", "Measured on", "Learned from", "View", "Pictures", "Accuracy (95 %)", "Macro-F1 (95 %)", "ECE")

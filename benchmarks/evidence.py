@@ -27,11 +27,11 @@ from benchmarks.measures import (
     Score,
     Stage,
 )
-from edge import statistics
-from edge.benchmark import PREDICTION_DIGITS
+from edge.benchmarking import statistics
+from edge.benchmarking.benchmark import PREDICTION_DIGITS
+from edge.benchmarking.records import read_record
 from edge.errors import DataError
 from edge.files import parse_json, read_json
-from edge.records import read_record
 
 __all__ = [
     "ELSEWHERE",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fields import Fields
-from edge.stability import FINE, VERDICTS
+from edge.benchmarking.stability import FINE, VERDICTS
 from edge.wording import counted
 
 LOWEST_C = -60.0

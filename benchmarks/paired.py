@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.evidence import Accuracy
+from edge.benchmarking.statistics import paired_difference
 from edge.errors import DataError
-from edge.statistics import paired_difference
 
 
 @dataclass(frozen=True)

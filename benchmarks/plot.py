@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.table import Row
-from convert.plots import COLOURS, INK, legend, log_ms_axis, shortened, svg
+from convert.reporting.plots import COLOURS, INK, legend, log_ms_axis, shortened, svg
 
 __all__ = ["COLOURS", "INK", "MARKERS", "OTHER_MARKER", "legend", "log_ms_axis", "shortened", "svg"]
 MARKERS: Mapping[str, str] = {

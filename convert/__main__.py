@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from convert.config import INTENDED_USE, NOT_FOR, ConvertConfig
-from convert.export import RECIPES, quiet
+from convert.tflite.export import RECIPES, quiet
 from edge.cli import OneLineCommand, command_line
 from train.devices import keep_heap
 
@@ -75,7 +75,7 @@ def main(recipes: tuple[str, ...], **flags: Any) -> None:
     config = ConvertConfig(recipes=chosen, **flags)
     settle_frameworks()
     from convert.conversion import convert
-    from convert.progress import ConsoleProgress, Progress
+    from convert.reporting.progress import ConsoleProgress, Progress
 
     progress = Progress() if config.quiet else ConsoleProgress()
     for path in convert(config, command_line(), progress):

@@ -1,7 +1,7 @@
 """The accuracy budget: which layers of an int8 file stay in float so that its accuracy drops by no more than asked.
 
-Between ``convert.sensitivity`` and ``convert.islands``. The costliest roundings are left out, as few as the budget asks
-for: a search on the switched network finds how many, the exported file itself decides.
+Between ``convert.verification.sensitivity`` and ``convert.tflite.islands``. The costliest roundings are left out, as
+few as the budget asks for: a search on the switched network finds how many, the exported file itself decides.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convert.checks import CheckError
-from convert.graph import Graph
-from convert.sensitivity import Rounding, float_layers
+from convert.lowering.graph import Graph
+from convert.verification.checks import CheckError
+from convert.verification.sensitivity import Rounding, float_layers
 
 GROWTH = 4  # a file over the budget gets a quarter more roundings left out, at least one
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.export import RECIPES
+from convert.tflite.export import RECIPES
 
 AGREEMENT_FLOOR = 0.99
 INTENDED_USE = (
@@ -26,7 +26,7 @@ class ConvertConfig:
 
     Attributes:
         model: Run folder of ``python -m train fit``, or a ``.keras`` file.
-        recipes: Some of ``convert.export.RECIPES``.
+        recipes: Some of ``convert.tflite.export.RECIPES``.
         dataset: Name in ``train.datasets.DATASETS``.
         data: Where the data set lies; None for the synthetic faces.
         out: Folder for the .tflite files and their JSON.

@@ -17,24 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from convert import checks
-from convert import report as report_of
 from convert.config import ConvertConfig
-from convert.delegation import as_json, delegation, require_kernel_scales
-from convert.emission import emit
-from convert.export import INT8_RECIPES, export_float, export_int8, probabilities
-from convert.finetune import QatConfig, Tuned, finetune
-from convert.graph import Graph
-from convert.inspection import inspect
-from convert.integers import IntegerNetwork
-from convert.layer_error import layer_errors
-from convert.layout import lay_out
-from convert.own_steps import OwnSteps, own_steps
-from convert.packaging import package
-from convert.parity import compare, normalize
-from convert.progress import Progress
-from convert.reading import read
-from convert.rules import RULES, fold_grey, lower, split_grey
+from convert.lowering.emission import emit
+from convert.lowering.graph import Graph
+from convert.lowering.layout import lay_out
+from convert.lowering.parity import compare, normalize
+from convert.lowering.reading import read
+from convert.lowering.rules import RULES, fold_grey, lower, split_grey
+from convert.quantization.finetune import QatConfig, Tuned, finetune
+from convert.quantization.temperature import fold_temperature
+from convert.reporting import report as report_of
+from convert.reporting.progress import Progress
+from convert.reporting.summary import summarize
+from convert.reporting.tables import as_table
 from convert.source import (
     Pictures,
     Source,
@@ -46,15 +41,20 @@ from convert.source import (
     pictures,
     with_data_of_conversion,
 )
-from convert.summary import summarize
-from convert.tables import as_table
-from convert.temperature import fold_temperature
-from edge.contract import Contract
+from convert.tflite.export import INT8_RECIPES, export_float, export_int8, probabilities
+from convert.tflite.inspection import inspect
+from convert.tflite.packaging import package
+from convert.verification import checks
+from convert.verification.delegation import as_json, delegation, require_kernel_scales
+from convert.verification.integers import IntegerNetwork
+from convert.verification.layer_error import layer_errors
+from convert.verification.own_steps import OwnSteps, own_steps
 from edge.errors import DataError
 from edge.files import record_text, sha256_of, write_atomically
-from edge.modelfile import parse_model
-from train.calibration import calibration_error, fit_temperature, temperature_effect
+from edge.inference.contract import Contract
+from edge.inference.modelfile import parse_model
 from train.datasets import limit_note
+from train.evaluation.calibration import calibration_error, fit_temperature, temperature_effect
 
 SCHEMA = 1
 PARITY_PICTURES = 64
@@ -235,9 +235,9 @@ def convert_recipe(work: Work, recipe: str, fake_quant: Any) -> Path:
 def _integer(work: Work, recipe: str, fake_quant: Any) -> Exported:
     """The int8 file of the calibrated or fine-tuned network, with layers in float where a budget asks for it."""
     from convert.budget import choose
-    from convert.islands import with_islands
-    from convert.quantization import for_export
-    from convert.sensitivity import Probe, sensitivity
+    from convert.quantization.fakequant import for_export
+    from convert.tflite.islands import with_islands
+    from convert.verification.sensitivity import Probe, sensitivity
 
     graph, budget = work.int8_graph, work.config.accuracy_budget
     base = export_int8(graph, for_export(graph, fake_quant))
@@ -296,7 +296,7 @@ def predict(model: Any, graph: Graph, images: np.ndarray) -> np.ndarray:
 
 def _calibrated(work: Work) -> Any:
     """The fake-quant model with its ranges started from training pictures, not augmented."""
-    from convert.quantization import calibrate, fake_quantize
+    from convert.quantization.fakequant import calibrate, fake_quantize
 
     start = time.perf_counter()
     chosen = _calibration_pictures(work)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from convert.config import ConvertConfig
-from edge.contract import CropSpec
 from edge.errors import DataError
-from edge.preprocess import fit
+from edge.inference.contract import CropSpec
+from edge.pictures.preprocess import fit
 
 PLAIN_AUGMENT = {"rotation_deg": 10.0, "shift": 0.05, "zoom": 0.1, "flip": True}
 
@@ -91,9 +91,9 @@ def load_source(config: ConvertConfig, dataset: Any) -> Source:
     Raises:
         DataError: Nothing there, Keras cannot read it, it has no graph, or its classes are not the labels.
     """
-    from train.augment import Augment
-    from train.devices import in_float32
-    from train.leakage import before, is_own, supervision
+    from train.augmentation.augment import Augment
+    from train.evaluation.leakage import before, is_own, supervision
+    from train.networks.precision import in_float32
     from train.runs import load_model, load_run
 
     known = run_record(config.model)
@@ -151,7 +151,7 @@ def with_data_of_conversion(source: Source, config: ConvertConfig, dataset: Any)
     Raises:
         DataError: Another protocol of the run's own data set, and leaks are not allowed.
     """
-    from train.leakage import is_own
+    from train.evaluation.leakage import is_own
 
     known = run_record(config.model)
     if not known or (is_own(known, dataset) and dataset.protocol == known["data"]["protocol"]):
@@ -183,7 +183,7 @@ def require_own_parts(record: Mapping[str, Any], dataset: Any, harm: str, remedy
     Raises:
         DataError: The parts hold other pictures.
     """
-    from train.leakage import is_own
+    from train.evaluation.leakage import is_own
 
     if not record or not is_own(record, dataset):
         return
@@ -236,7 +236,7 @@ def pictures(source: Source, dataset: Any, part: str, limit: int | None) -> Pict
     Raises:
         DataError: No such part, or classes that the model does not know.
     """
-    from train.mapping import map_labels
+    from train.datasets.mapping import map_labels
 
     name = dataset.part_name(part)
     images, labels = dataset.parts[name].images[:limit], dataset.parts[name].labels[:limit]
@@ -265,7 +265,7 @@ def calibration_pictures(source: Source, dataset: Any, count: int, seed: int, li
 
 def _as_seen(source: Source, images: np.ndarray) -> np.ndarray:
     """Pictures uint8 [n, h, w] or [n, h, w, 3] in the colour and, of another data set, at the side of the training."""
-    from train.mapping import as_colour, as_trained
+    from train.datasets.mapping import as_colour, as_trained
 
     images = as_colour(images, source.colour)
     return images if source.own else as_trained(images, source.crop)
@@ -283,8 +283,8 @@ class TrainingBatches:
     """
 
     def __init__(self, source: Source, dataset: Any, batch: int, limit: int | None, seed: int) -> None:
-        from train.augment import shrink_to
-        from train.mapping import map_labels
+        from train.augmentation.augment import shrink_to
+        from train.datasets.mapping import map_labels
 
         part = dataset.part("train")
         images = _as_seen(source, part.images[:limit])
@@ -297,7 +297,7 @@ class TrainingBatches:
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Pictures uint8 [batch, height, width, 3] and labels int64 [batch] of a step."""
-        from train.augment import draw_matrices, warp
+        from train.augmentation.augment import draw_matrices, warp
 
         epoch, index = divmod(step, self.per_epoch)
         if self._order[0] != epoch:

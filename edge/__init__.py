@@ -16,9 +16,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.contract import Contract as Contract
-    from edge.contract import CropSpec as CropSpec
-    from edge.contract import InputSpec as InputSpec
     from edge.errors import CameraError as CameraError
     from edge.errors import ContractError as ContractError
     from edge.errors import DataError as DataError
@@ -28,23 +25,26 @@ if TYPE_CHECKING:
     from edge.errors import ImageError as ImageError
     from edge.errors import ModelFileError as ModelFileError
     from edge.errors import OutputError as OutputError
-    from edge.images import read_image as read_image
+    from edge.inference.contract import Contract as Contract
+    from edge.inference.contract import CropSpec as CropSpec
+    from edge.inference.contract import InputSpec as InputSpec
+    from edge.inference.modelfile import read_model as read_model
     from edge.labels import EMOTIONS as EMOTIONS
-    from edge.modelfile import read_model as read_model
+    from edge.pictures.images import read_image as read_image
     from edge.recognizer import Face as Face
     from edge.recognizer import Reading as Reading
     from edge.recognizer import Recognizer as Recognizer
     from edge.recognizer import load as load
     from edge.sources import open_source as open_source
-    from edge.stream import Stream as Stream
-    from edge.stream import StreamSettings as StreamSettings
+    from edge.streams.stream import Stream as Stream
+    from edge.streams.stream import StreamSettings as StreamSettings
 
 __version__ = "0.1.0"  # the one place: setup.cfg and the records read it from here
 
 _HOMES = {
-    "Contract": "edge.contract",
-    "CropSpec": "edge.contract",
-    "InputSpec": "edge.contract",
+    "Contract": "edge.inference.contract",
+    "CropSpec": "edge.inference.contract",
+    "InputSpec": "edge.inference.contract",
     "CameraError": "edge.errors",
     "ContractError": "edge.errors",
     "DataError": "edge.errors",
@@ -54,16 +54,16 @@ _HOMES = {
     "ImageError": "edge.errors",
     "ModelFileError": "edge.errors",
     "OutputError": "edge.errors",
-    "read_image": "edge.images",
+    "read_image": "edge.pictures.images",
     "EMOTIONS": "edge.labels",
-    "read_model": "edge.modelfile",
+    "read_model": "edge.inference.modelfile",
     "Face": "edge.recognizer",
     "Reading": "edge.recognizer",
     "Recognizer": "edge.recognizer",
     "load": "edge.recognizer",
     "open_source": "edge.sources",
-    "Stream": "edge.stream",
-    "StreamSettings": "edge.stream",
+    "Stream": "edge.streams.stream",
+    "StreamSettings": "edge.streams.stream",
 }
 
 __all__ = ["__version__", *_HOMES]

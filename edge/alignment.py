@@ -1,9 +1,9 @@
 """How a found face is turned upright before it is cut: by the line through its eyes, or by all of its points.
 
-Both give a box and an angle for `edge.preprocess.crop_face`, so that any model's crop follows. "eyes" turns the
-detector's box about its centre. "points" fits the places of a detector's points in FER2013's pictures to those found,
-by a similarity (turn, scale, shift), and takes centre, size and angle from the fit. Which of them reads more faces
-right is measured by `python -m benchmarks alignment`; see docs/runtime.md.
+Both give a box and an angle for `edge.pictures.preprocess.crop_face`, so that any model's crop follows. "eyes" turns
+the detector's box about its centre. "points" fits the places of a detector's points in FER2013's pictures to those
+found, by a similarity (turn, scale, shift), and takes centre, size and angle from the fit. Which of them reads more
+faces right is measured by `python -m benchmarks alignment`; see docs/runtime.md.
 
 Source: Umeyama 1991, "Least-Squares Estimation of Transformation Parameters Between Two Point Patterns", IEEE TPAMI
 13(4), equations 40 to 43. In the plane a turn and scale is one complex factor, and his minimum over true rotations,
@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from edge.detectors import Detection, Point
-from edge.preprocess import Box, roll_of
+from edge.pictures.preprocess import Box, roll_of
 
 Alignment = Literal["auto", "none", "eyes", "points"]
 ALIGNMENTS: tuple[Alignment, ...] = ("auto", "none", "eyes", "points")

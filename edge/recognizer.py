@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from edge.alignment import ALIGNMENTS, Alignment, placed
 from edge.detectors import DETECTION_SIDE_PX, Detection, Detector, DetectorName, load_detector
-from edge.interpreter import Classifier
-from edge.modelfile import read_model
-from edge.preprocess import clipped, crop_face, crop_square, in_view
+from edge.inference.interpreter import Classifier
+from edge.inference.modelfile import read_model
+from edge.pictures.preprocess import clipped, crop_face, crop_square, in_view
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,17 @@
-"""Losses on logits for hard, soft and mixed targets, distillation, and class weights.
+"""What a loss is set by: its kinds, class weights and distillation, for recipes, which need no Keras.
 
-Each loss takes targets float32 ``(n, classes)`` whose rows sum to 1 and logits ``(n, classes)`` of any float type,
-works in float32 whatever the precision policy, and is linear in the targets: that is what lets MixUp and CutMix mix
-class weights exactly (:func:`train.mixing.mix_targets`).
+The losses themselves are in :mod:`train.fitting.objectives`.
 
-Source: Cui et al. 2019, "Class-balanced loss based on effective number of samples", equation 2 and section 4; Lin et
-al. 2017, "Focal loss for dense object detection", equation 4; Hinton et al. 2015, "Distilling the knowledge in a neural
-network", section 2; Szegedy et al. 2016, "Rethinking the Inception architecture", section 7 (label smoothing).
+Source: Cui et al. 2019, "Class-balanced loss based on effective number of samples", equation 2 and section 4.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge.errors import DataError
-
-if TYPE_CHECKING:
-    import keras
 
 LOSSES = ("cross-entropy", "focal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced", "effective")
@@ -91,49 +83,3 @@ def effective_number_weights(counts: np.ndarray, beta: float) -> np.ndarray:
     numbers = -np.expm1(counts * np.log(beta)) if beta > 0 else np.minimum(counts, 1.0)
     weights = np.where(counts > 0, (1 - beta) / np.where(counts > 0, numbers, 1.0), 0.0)
     return (weights * len(counts) / weights.sum()).astype(np.float32)
-
-
-def make_loss(
-    kind: str,
-    *,
-    label_smoothing: float = 0.0,
-    focal_gamma: float = 2.0,
-    distillation: Distillation | None = None,
-) -> keras.losses.Loss:
-    """Return a Keras loss: targets ``(n, classes)`` and logits ``(n, classes)`` -> mean over the batch, weighted.
-
-    With ``distillation`` the predictions are ``(n, 2 · classes)``: the student's logits, then the teacher's, and the
-    loss is (1 − weight) · labels' term + weight · T² · KL(teacher ‖ student) at temperature T.
-
-    Args:
-        kind: one of :data:`LOSSES`.
-        label_smoothing: share of a target that is spread over all classes, 0–1.
-        focal_gamma: how strongly the focal loss turns away from easy pictures, 0 or more; 0 is cross-entropy.
-        distillation: the teacher's part; None for labels alone.
-
-    Raises:
-        DataError: another kind, or a number out of its range.
-    """
-    if kind not in LOSSES:
-        raise DataError(f"expected a loss of {', '.join(LOSSES)}; got {kind!r}; choose one of them")
-    if not 0 <= label_smoothing <= 1:
-        raise DataError(f"expected label smoothing from 0 to 1; got {label_smoothing}; mend the recipe")
-    if not 0 <= focal_gamma < np.inf:
-        raise DataError(f"expected a focal gamma of 0 or more; got {focal_gamma}; mend the recipe")
-    from train.objectives import Objective
-
-    return Objective(label_smoothing, focal_gamma if kind == "focal" else 0.0, distillation)
-
-
-def make_accuracy(classes: int) -> keras.metrics.Metric:
-    """Return a metric ``accuracy``: how often the highest of the first ``classes`` logits is the target's highest.
-
-    For the predictions of a distillation, where the teacher's logits follow.
-    """
-    import keras
-
-    def hit(targets: Any, predictions: Any) -> Any:
-        ops = keras.ops
-        return ops.cast(ops.argmax(targets, axis=-1) == ops.argmax(predictions[:, :classes], axis=-1), "float32")
-
-    return keras.metrics.MeanMetricWrapper(hit, name="accuracy")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.errors import DataError
-from train.augment import NONE, Augment
+from train.augmentation.augment import NONE, Augment
 from train.losses import CLASS_WEIGHTS, LOSSES, Distillation
 
 MONITORS = ("macro_f1", "weighted_f1", "accuracy")

@@ -16,8 +16,8 @@ from benchmarks.arm.emulator import Emulator
 from benchmarks.arm.functions import Function, by_function
 from benchmarks.arm.home import Home
 from benchmarks.arm.runtimes import RUNTIME, requirements
-from edge.delegation import Delegation, of_details
 from edge.errors import ModelFileError
+from edge.inference.delegation import Delegation, of_details
 
 REPEATS = 5
 GUEST = Path(__file__).with_name("guest.py")

@@ -21,10 +21,10 @@ from benchmarks.arm.estimate import BOARD, described, fit
 from benchmarks.arm.runtimes import RUNTIME
 from benchmarks.markdown import markdown_table
 from edge import __version__
+from edge.benchmarking.records import machine, now
 from edge.errors import ContractError, DataError, ModelFileError
 from edge.files import read_json, sha256_of, write_json
-from edge.modelfile import parse_model
-from edge.records import machine, now
+from edge.inference.modelfile import parse_model
 
 SCHEMA, KIND = 1, "instructions"
 MEANING = (

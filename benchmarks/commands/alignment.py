@@ -37,8 +37,8 @@ def alignment(data: Path | None, files: tuple[Path, ...], model: str | None, cou
     from benchmarks.runtime.record import write
     from edge.detectors import load_detector
     from edge.errors import DataError
-    from edge.interpreter import Classifier
-    from edge.modelfile import read_model
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import read_model
     from train.datasets import load
 
     detectors = [load_detector("auto", path) for path in files] or [load_detector("yunet"), load_detector("blazeface")]

@@ -81,7 +81,7 @@ def peers(record: Path | None, quiet: bool, **flags: Any) -> None:
     from benchmarks.peers.record import write_peers
     from benchmarks.peers.study import run
     from benchmarks.peers.table import table
-    from convert.progress import ConsoleProgress, Progress
+    from convert.reporting.progress import ConsoleProgress, Progress
 
     result = run(PeersConfig(**flags), command_line(), Progress() if quiet else ConsoleProgress())
     from rich.console import Console

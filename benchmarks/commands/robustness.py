@@ -36,9 +36,9 @@ def robustness(
     from the seed, its hash is in the record, and all models see it; differences are paired, face by face.
     """
     from benchmarks.robustness.record import measure, write
-    from edge.interpreter import Classifier
-    from edge.modelfile import read_model
-    from edge.packs import read_pack
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import read_model
+    from edge.pictures.packs import read_pack
     from edge.system.machine import this_machine
 
     if page is not None:

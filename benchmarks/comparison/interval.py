@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edge.statistics import BOOTSTRAP_SEED
+from edge.benchmarking.statistics import BOOTSTRAP_SEED
 
 _ROUNDS = 2000
 _CHUNK = 100  # rounds at a time, to bound memory

@@ -16,9 +16,9 @@ from benchmarks.evidence import read_evidence
 from benchmarks.paired import compare as paired_drop
 from benchmarks.table import data_text
 from benchmarks.targets import kind_of
+from edge.benchmarking.records import read_record
+from edge.benchmarking.stability import FINE
 from edge.errors import DataError
-from edge.records import read_record
-from edge.stability import FINE
 
 LATENCY, ACCURACY = "latency", "accuracy"
 KINDS = (LATENCY, ACCURACY, INSTRUCTIONS)

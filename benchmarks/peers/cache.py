@@ -21,8 +21,8 @@ from benchmarks.peers.exports import (
     suffix,
 )
 from benchmarks.peers.onnxfiles import saturates
-from convert.progress import Progress
-from convert.report import versions
+from convert.reporting.progress import Progress
+from convert.reporting.report import versions
 from edge.files import sha256_of, write_atomically
 
 

@@ -12,12 +12,12 @@ from benchmarks.peers import cache
 from benchmarks.peers.config import PeersConfig
 from benchmarks.peers.exports import NEEDS, OURS_FLOAT, PEERS, TAKES_BYTES, Making, PeerError, suffix
 from benchmarks.peers.measure import Candidate
-from convert.export import RECIPES
-from convert.progress import Progress
+from convert.reporting.progress import Progress
 from convert.source import Source, calibration_pictures
+from convert.tflite.export import RECIPES
 from edge.errors import DataError
 from edge.files import sha256_of
-from edge.modelfile import parse_model
+from edge.inference.modelfile import parse_model
 
 OURS = "ours-"
 

@@ -242,7 +242,7 @@ def _batch_of_one(model: Any) -> Any:
 def _converted(model: Any, settle: Callable[[Any, Any], None]) -> bytes:
     import tensorflow as tf
 
-    from convert.export import quiet
+    from convert.tflite.export import quiet
 
     with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's own: dead node names, missing statistics of the ends

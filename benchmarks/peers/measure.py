@@ -13,13 +13,20 @@ from benchmarks.peers.exports import PeerError, PeerNotRunError
 from benchmarks.peers.record import FAILED, MEASURED, NOT_RUN
 from benchmarks.peers.runner import RAW, AnyRunner, OnnxRunner, Runner
 from benchmarks.peers.turns import take_turns
-from convert.delegation import require_kernel_scales
-from convert.inspection import Inspection, inspect
-from convert.progress import Progress
-from edge.benchmark import encode_classes, noise_faces, percentiles
+from convert.reporting.progress import Progress
+from convert.tflite.inspection import Inspection, inspect
+from convert.verification.delegation import require_kernel_scales
+from edge.benchmarking.benchmark import encode_classes, noise_faces, percentiles
+from edge.benchmarking.statistics import (
+    BOOTSTRAP_SEED,
+    accuracy,
+    bootstrap_interval,
+    confusion_matrix,
+    macro_f1,
+    paired_difference,
+)
 from edge.errors import ModelFileError
 from edge.files import sha256_of
-from edge.statistics import BOOTSTRAP_SEED, accuracy, bootstrap_interval, confusion_matrix, macro_f1, paired_difference
 
 SAMPLE_DIGITS = 6  # of a millisecond: the nanoseconds that the clock counts
 
@@ -193,7 +200,7 @@ def _scored(
 
 def _loaded(candidate: Candidate, content: bytes, threads: int) -> tuple[AnyRunner, dict[str, Any]]:
     """Return a file ready to run, and what the record says about its operators."""
-    from convert.export import quiet
+    from convert.tflite.export import quiet
 
     if candidate.file.endswith(".onnx"):
         onnx = OnnxRunner(content, candidate.file, threads)

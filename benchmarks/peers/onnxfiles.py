@@ -192,7 +192,7 @@ def _register_erfc() -> None:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Keep the tools' words off the terminal."""
-    from convert.export import quiet
+    from convert.tflite.export import quiet
 
     level = logging.root.manager.disable
     with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

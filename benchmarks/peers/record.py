@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.turns import ratio
-from edge.benchmark import percentiles
+from edge.benchmarking.benchmark import percentiles
 from edge.errors import DataError
 from edge.files import read_json, write_json
 

@@ -22,11 +22,11 @@ from benchmarks.peers.exports import PLAIN_FLOAT, PLAIN_FLOAT_1, Making, PeerErr
 from benchmarks.peers.measure import Candidate
 from benchmarks.peers.runner import Runner
 from convert.config import ConvertConfig
-from convert.export import RECIPES
-from convert.progress import Progress
+from convert.reporting.progress import Progress
 from convert.source import Source, load_source, pictures, require_own_parts, run_record
+from convert.tflite.export import RECIPES
 from edge.errors import ContractError, DataError, ModelFileError
-from edge.modelfile import ModelFile, parse_model
+from edge.inference.modelfile import ModelFile, parse_model
 
 SPANS = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
 """What a pixel's 0 and 255 become, by the name of the range."""
@@ -99,7 +99,7 @@ def _found(path: Path, scene: Scene) -> list[Candidate]:
 
 def _told(file: ModelFile) -> dict[str, Any]:
     """What a file of ours tells of the data behind it; nothing where it was converted from a model without a run."""
-    from train.quantized import record_of
+    from train.networks.quantized import record_of
 
     try:
         return record_of(file)

@@ -1,7 +1,7 @@
 """Any image classifier, ours or a peer's, TFLite or ONNX: uint8 pictures in, the index of the highest class out.
 
-`edge.interpreter.Classifier` demands this project's contract; the files of other converters take float32 or quantized
-pixels and give logits or probabilities. TFLite files run in the same interpreter, ONNX files in ONNX Runtime.
+`edge.inference.interpreter.Classifier` demands this project's contract; the files of other converters take float32 or
+quantized pixels and give logits or probabilities. TFLite files run in the same interpreter, ONNX files in ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from benchmarks.peers.onnxfiles import session_of
 from edge.errors import ModelFileError
-from edge.interpreter import find_runtime
+from edge.inference.interpreter import find_runtime
 
 RAW = (0.0, 255.0)
 

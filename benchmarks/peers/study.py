@@ -19,10 +19,10 @@ from benchmarks.peers.record import KIND, SCHEMA
 from benchmarks.peers.rivals import Scene, rival_files
 from benchmarks.peers.turns import ratio
 from convert.config import ConvertConfig
-from convert.progress import Progress
-from convert.report import versions
+from convert.reporting.progress import Progress
+from convert.reporting.report import versions
 from convert.source import described, load_dataset, load_source, pictures, require_own_parts, run_record
-from edge import records
+from edge.benchmarking import records
 from edge.errors import DataError
 
 
@@ -39,7 +39,7 @@ def run(config: PeersConfig, command: list[str], progress: Progress) -> dict[str
             could be measured.
         EdgeError: no interpreter is installed.
     """
-    from train.predict import predict_logits
+    from train.evaluation.predict import predict_logits
 
     as_convert = _as_convert(config)
     dataset = load_dataset(as_convert)

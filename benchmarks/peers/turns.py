@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge import turns
+from edge.benchmarking import turns
 
 
 def take_turns(
@@ -41,7 +41,7 @@ def ratio(
 ) -> dict[str, Any]:
     """Return how many times as fast `model` is as `against`, as a record keeps it: above 1 it is faster.
 
-    To `edge.turns.ratio_block` comes the number of `pairs`.
+    To `edge.benchmarking.turns.ratio_block` comes the number of `pairs`.
 
     Args:
         model_ms: (rounds,) milliseconds; the same place in both is the same round.

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
-from edge.preprocess import fit
+from edge.pictures.preprocess import fit
 
 GREY = 128  # what hides half a face
 LEVELS = 255

@@ -10,12 +10,12 @@ from typing import Any
 
 from benchmarks.robustness.distortions import CLEAN, CONDITIONS, check_size
 from benchmarks.robustness.scoring import UNCERTAIN_BELOW, answers, mean_over_kinds, results
-from edge.accuracy import Tick, data_block, true_classes
-from edge.benchmark import common, encode_classes, model_block, xnnpack
+from edge.benchmarking.accuracy import Tick, data_block, true_classes
+from edge.benchmarking.benchmark import common, encode_classes, model_block, xnnpack
 from edge.errors import DataError
 from edge.files import read_json, rounded, write_json
-from edge.interpreter import Classifier
-from edge.packs import Pack
+from edge.inference.interpreter import Classifier
+from edge.pictures.packs import Pack
 from edge.schema import violations
 from edge.system.conditions import conditions, ended
 from edge.system.machine import Machine

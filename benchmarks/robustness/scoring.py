@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.robustness.distortions import CLEAN, CONDITIONS, Condition, distorted
-from edge import calibration, statistics
-from edge.accuracy import Tick, calibration_block, figures, scored
-from edge.benchmark import encode_classes
-from edge.interpreter import Classifier
-from edge.packs import Pack
-from edge.statistics import BOOTSTRAP_SEED
-from edge.stream import StreamSettings
+from edge.benchmarking import calibration, statistics
+from edge.benchmarking.accuracy import Tick, calibration_block, figures, scored
+from edge.benchmarking.benchmark import encode_classes
+from edge.benchmarking.statistics import BOOTSTRAP_SEED
+from edge.inference.interpreter import Classifier
+from edge.pictures.packs import Pack
+from edge.streams.stream import StreamSettings
 
 CONFIDENCE_BINS = 10
 UNCERTAIN_BELOW = StreamSettings.uncertain_below

@@ -20,13 +20,13 @@ import numpy.typing as npt
 
 from benchmarks.runtime.record import common_fields
 from edge.alignment import ALIGN_FROM_DEG, ALIGNMENTS, placed
+from edge.benchmarking.statistics import bootstrap_interval, paired_difference
+from edge.benchmarking.turns import Tick
 from edge.detectors import Detection, Detector
 from edge.errors import DataError
-from edge.interpreter import Classifier
-from edge.preprocess import crop_square, fit_face, roll_of
+from edge.inference.interpreter import Classifier
+from edge.pictures.preprocess import crop_square, fit_face, roll_of
 from edge.recognizer import Recognizer
-from edge.statistics import bootstrap_interval, paired_difference
-from edge.turns import Tick
 from train.datasets.core import Part
 
 KIND = "alignment"

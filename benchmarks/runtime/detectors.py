@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.runtime.record import common_fields
-from edge.benchmark import percentiles
+from edge.benchmarking.benchmark import percentiles
+from edge.benchmarking.statistics import bootstrap_interval, paired_difference
+from edge.benchmarking.turns import Tick, ratio_block, take_turns
 from edge.detectors import Detection, Haar, HaarSettings
 from edge.errors import DataError
-from edge.preprocess import Box
-from edge.statistics import bootstrap_interval, paired_difference
-from edge.tracking import iou
-from edge.turns import Tick, ratio_block, take_turns
+from edge.pictures.preprocess import Box
+from edge.streams.tracking import iou
 
 KIND = "detectors"
 # The first is what ships; the second what shipped before, and what the others change one by one.

@@ -24,9 +24,9 @@ from benchmarks.runtime.environment import plain_environment, site_packages
 from benchmarks.runtime.footprint import footprint, without_installers
 from benchmarks.runtime.record import common_fields
 from benchmarks.runtime.tools import OURS, TOOLS, YUNET
-from edge.benchmark import percentiles
+from edge.benchmarking.benchmark import percentiles
+from edge.benchmarking.turns import order_of_round
 from edge.errors import DataError, EdgeError
-from edge.turns import order_of_round
 
 KIND = "faces"
 MEASURED, FAILED = "measured", "not runnable offline"

@@ -20,8 +20,8 @@ from benchmarks.runtime.record import FIELDS, one_line, read
 from benchmarks.runtime.tools import OURS, YUNET, answers_text
 from benchmarks.table import MISSING, mark
 from benchmarks.targets import Target, targets_table
+from edge.benchmarking.frame_times import STAGES
 from edge.errors import DataError
-from edge.frame_times import STAGES
 
 BEGIN, END = "<!-- runtime:begin -->", "<!-- runtime:end -->"
 FRAME = (640, 480)

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import edge
+from edge.benchmarking.records import machine, now
 from edge.errors import DataError
 from edge.files import read_json, write_json
-from edge.records import machine, now
 
 SCHEMA = 1
 _NUMBER = (int, float)

@@ -34,9 +34,9 @@ def run(leg: dict[str, Any]) -> None:
     """
     import cv2
 
-    from edge.outputs import JsonLines
     from edge.recognizer import load
-    from edge.stream import Stream, StreamSettings
+    from edge.streams.outputs import JsonLines
+    from edge.streams.stream import Stream, StreamSettings
 
     cv2.setNumThreads(1)
     recognizer = load(leg["model"], leg["detector"], threads=1)

@@ -12,8 +12,8 @@ from benchmarks.measures import Accuracy
 from benchmarks.plot import shortened, svg
 from benchmarks.sections.parts import Grid, Plot, Section, lines, numbered, where
 from benchmarks.table import MISSING, Table, data_text, float_of, signed
-from edge.benchmark import PREDICTION_DIGITS
-from edge.statistics import paired_difference
+from edge.benchmarking.benchmark import PREDICTION_DIGITS
+from edge.benchmarking.statistics import paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from benchmarks.machines import Facts
 from benchmarks.sections.parts import Grid, Line, Section
 from benchmarks.table import MISSING
-from edge.stability import FINE
+from edge.benchmarking.stability import FINE
 
 _HEADINGS = (
     "Machine", "Board", "CPU", "Cores", "Instruction sets", "Memory", "System", "Kernel", "Python", "Runtime",

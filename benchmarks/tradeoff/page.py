@@ -9,7 +9,7 @@ from benchmarks.machines import machine_text
 from benchmarks.markdown import markdown_table, markdown_text
 from benchmarks.table import MISSING, share_text, size_text
 from benchmarks.tradeoff.front import pareto_front
-from edge.stability import FINE
+from edge.benchmarking.stability import FINE
 from edge.wording import counted
 
 BEGIN, END = "<!-- tradeoff:begin -->", "<!-- tradeoff:end -->"

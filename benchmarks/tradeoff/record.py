@@ -17,9 +17,9 @@ from benchmarks.tradeoff.ledger import DONE, Ledger
 from benchmarks.tradeoff.runner import Failure
 from benchmarks.tradeoff.steps import Cell, Step, cells, run_name
 from benchmarks.tradeoff.study import Study
+from edge.benchmarking.records import machine, now, read_record
 from edge.errors import DataError
 from edge.files import read_json, write_json
-from edge.records import machine, now, read_record
 
 SCHEMA = 1
 KIND = "tradeoff"

@@ -11,7 +11,7 @@ import click
 
 from benchmarks.tradeoff.study import Flags, Network, Study
 from edge.errors import DataError
-from edge.modelfile import SHIPPED, shipped_model_path
+from edge.inference.modelfile import SHIPPED, shipped_model_path
 from edge.wording import counted
 
 STAGES = ("train", "convert", "accuracy", "latency")

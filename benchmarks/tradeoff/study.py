@@ -103,7 +103,7 @@ def read_study(path: Path) -> Study:
     for table in TABLES:
         if not isinstance(values.get(table, {}), dict):
             raise DataError(f"{path}: expected a table [{table}]; got {values[table]!r:.40}; write flags below it")
-    from convert.export import RECIPES
+    from convert.tflite.export import RECIPES
     from train.datasets import DATASETS, PROTOCOLS
 
     return Study(
@@ -131,10 +131,10 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _networks(path: Path, values: Mapping[str, Any]) -> tuple[Network, ...]:
-    from convert.export import quiet
+    from convert.tflite.export import quiet
 
     with quiet():
-        from train.backbones import BACKBONES
+        from train.networks.backbones import BACKBONES
 
     tables = values.get("backbones")
     if not isinstance(tables, dict) or not tables:

@@ -74,7 +74,7 @@ def about(as_json: bool) -> None:
 
 def facts() -> dict[str, Any]:
     """Return `fer-edge about --json`'s object; "models" holds those that ship, the default first ("model", or null)."""
-    from edge.modelfile import SHIPPED, default_model_path, read_model, shipped_model_path
+    from edge.inference.modelfile import SHIPPED, default_model_path, read_model, shipped_model_path
 
     paths = [default_model_path(), *map(shipped_model_path, SHIPPED[1:])]
     models = []

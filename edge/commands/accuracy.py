@@ -12,7 +12,7 @@ from edge.commands.records import heading, percentiles, show_and_keep
 from edge.wording import counted
 
 if TYPE_CHECKING:
-    from edge.packs import Pack
+    from edge.pictures.packs import Pack
 
 
 @click.command(short_help="Measure the accuracy on labelled faces.")
@@ -41,9 +41,9 @@ def accuracy(model: str | None, threads: int, data: str, reference: str | None, 
     Intervals are 95 % ones. With --reference, both models are compared face by face: how often they
     agree, and what changes, in all and by class.
     """
-    from edge.accuracy import accuracy_record, read_data
-    from edge.interpreter import Classifier
-    from edge.modelfile import read_model
+    from edge.benchmarking.accuracy import accuracy_record, read_data
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import read_model
     from edge.system.machine import this_machine
 
     refuse_overwriting({"--record": record}, [reference])

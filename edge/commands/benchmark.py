@@ -66,10 +66,10 @@ def pipeline(
     The overhead is the share of a frame's time that is neither detection nor inference; with --live of the reader's
     time, and the capture thread's CPU time is told beside it.
     """
-    from edge.images import read_image
-    from edge.pipeline import drawn_frames, pipeline_record
+    from edge.benchmarking.pipeline import drawn_frames, pipeline_record
+    from edge.pictures.images import read_image
     from edge.recognizer import load
-    from edge.stream import StreamSettings
+    from edge.streams.stream import StreamSettings
     from edge.system.machine import this_machine
 
     if frames < detect_every:
@@ -93,7 +93,7 @@ def startup(
     detector: Literal["haar", "yunet", "blazeface"], picture: str | None, repeats: int, record: str | None
 ) -> None:
     """Measure `fer-edge --help` and `fer-edge image` as whole processes, in turns, files in the system's cache."""
-    from edge.startup import startup_record
+    from edge.benchmarking.startup import startup_record
     from edge.system.machine import this_machine
 
     with progress("rounds") as tick:

@@ -114,7 +114,7 @@ def _pictures(files: Sequence[str], out: str | None) -> tuple[list[Path], list[P
 
     Left out are the pictures in the folder `out` with the name of another one's annotated copy, unless named singly.
     """
-    from edge.images import list_images
+    from edge.pictures.images import list_images
 
     pictures: dict[str, Path] = {}
     singly: set[str] = set()
@@ -163,7 +163,7 @@ def _read_one(
     None is for a failure, which is told in a line on stderr.
     """
     from edge.annotate import annotate, save_image
-    from edge.images import read_image
+    from edge.pictures.images import read_image
 
     try:
         start = time.perf_counter_ns()
@@ -232,7 +232,7 @@ def _is_free(path: Path, square: npt.NDArray[np.uint8]) -> bool:
     """Return whether nothing is at a path, or this very picture."""
     import numpy as np
 
-    from edge.images import read_image
+    from edge.pictures.images import read_image
 
     if not os.path.lexists(path):
         return True

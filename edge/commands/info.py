@@ -11,8 +11,8 @@ from edge.cli import printable
 from edge.commands.options import json_option, model_option
 
 if TYPE_CHECKING:
-    from edge.flatbuffer import TensorInfo
-    from edge.modelfile import ModelFile
+    from edge.inference.flatbuffer import TensorInfo
+    from edge.inference.modelfile import ModelFile
 
 
 @click.command(short_help="Show what a model file says about itself.")
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @json_option
 def info(model: str | None, as_json: bool) -> None:
     """Show what a model file says about itself, after checking it against its tensors and its sha256."""
-    from edge.modelfile import read_model
+    from edge.inference.modelfile import read_model
 
     found = read_model(model)
     click.echo(json.dumps(description(found), indent=2, allow_nan=False) if as_json else _text(found))

@@ -55,10 +55,10 @@ def latency(
     median of the rounds' own ratios; with --against, --pairs counts and --runs has no effect. Loading, first inference
     and memory are those of a process of its own for each. The last lines say whether the figures may be trusted.
     """
-    from edge.coldstart import cold_start
-    from edge.interpreter import Classifier
-    from edge.latency import Rounds, latency_record
-    from edge.modelfile import read_model
+    from edge.benchmarking.coldstart import cold_start
+    from edge.benchmarking.latency import Rounds, latency_record
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import read_model
     from edge.system.conditions import conditions
     from edge.system.machine import this_machine
 

@@ -15,7 +15,7 @@ def show_and_keep(text: str, record: str | None, result: dict[str, Any]) -> None
     Raises:
         OSError: the text cannot be printed, or the record cannot be written.
     """
-    from edge.records import write_record
+    from edge.benchmarking.records import write_record
 
     try:
         click.echo(text)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from edge.records import KINDS
+from edge.benchmarking.records import KINDS
 
 
 @click.command(short_help="Print the JSON Schema of the records.")

@@ -27,7 +27,7 @@ from edge.errors import EdgeError
 if TYPE_CHECKING:
     from edge.recognizer import Recognizer
     from edge.sources import OnStatus, Source, Status
-    from edge.stream import StreamSettings
+    from edge.streams.stream import StreamSettings
     from edge.web.guard import Guard
 
 

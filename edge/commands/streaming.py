@@ -25,11 +25,11 @@ from edge.commands.options import align_option, json_option, model_option, progr
 from edge.wording import counted
 
 if TYPE_CHECKING:
-    from edge.contract import Contract
-    from edge.outputs import Output
+    from edge.inference.contract import Contract
     from edge.recognizer import Recognizer
     from edge.sources import Source, Status
-    from edge.stream import Stream, StreamReading, StreamSettings
+    from edge.streams.outputs import Output
+    from edge.streams.stream import Stream, StreamReading, StreamSettings
 
 _KEPT_LATENCIES = 1000  # frames that the medians of the summary are taken over
 _ERASE_LINE = "\r\x1b[K"
@@ -154,7 +154,7 @@ def check_files(config: StreamConfig, source: str | None = None) -> None:
         config: the flags.
         source: the file or folder of pictures that is read; None: a camera.
     """
-    from edge.images import list_images
+    from edge.pictures.images import list_images
 
     inputs: list[Any] = [config.model, config.detector_model]
     if source:
@@ -166,7 +166,7 @@ def load(config: StreamConfig) -> tuple[Recognizer, StreamSettings]:
     """Return the recognizer, warmed up, and the settings that the flags ask for."""
     from edge.notice import first_use
     from edge.recognizer import load
-    from edge.stream import StreamSettings
+    from edge.streams.stream import StreamSettings
 
     first_use()
     settings = StreamSettings(config.detect_every, config.infer_every, config.smoothing_ms, config.uncertain_below)
@@ -197,7 +197,7 @@ def run(
     Raises:
         EdgeError: an output cannot be written, or the source failed for good.
     """
-    from edge.stream import Stream
+    from edge.streams.stream import Stream
 
     stream = Stream(recognizer, settings)
     click.echo(_opening(source, recognizer, settings), err=True)
@@ -240,7 +240,7 @@ def _loop(
 
 def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[Any]:
     """Yield the outputs that the flags ask for, each opened when the one before is in safe hands."""
-    from edge.outputs import CsvFile, EventLines, JsonLines
+    from edge.streams.outputs import CsvFile, EventLines, JsonLines
 
     meta = meta_of(source, stream.recognizer, stream.settings)
     if config.as_json:
@@ -252,7 +252,7 @@ def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[A
     if config.csv is not None:
         yield CsvFile(config.csv, stream.recognizer.classifier.labels, config.append, source.live)
     if config.out is not None:
-        from edge.videos import AnnotatedVideo
+        from edge.streams.videos import AnnotatedVideo
 
         fps = min(source.fps or _MOST_LIVE_VIDEO_FPS, _MOST_LIVE_VIDEO_FPS) if source.live else source.fps
         yield AnnotatedVideo(config.out, source.width, source.height, fps, source.live)
@@ -261,7 +261,7 @@ def _outputs(config: StreamConfig, source: Source, stream: Stream) -> Iterator[A
 def meta_of(source: Source, recognizer: Recognizer, settings: StreamSettings) -> dict[str, Any]:
     """Return what the first line of JSON says: source, model, settings."""
     from edge import __version__
-    from edge.records import now
+    from edge.benchmarking.records import now
 
     return {
         "fer_edge": __version__,

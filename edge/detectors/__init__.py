@@ -1,7 +1,8 @@
 """Face detectors: pictures in, boxes in the reference convention out.
 
-The reference convention is YuNet's box (forehead to chin, ear to ear), which `edge.preprocess.crop_face` and the crop
-of every contract count on. Haar's and BlazeFace's squares are converted to it by constants measured on FER2013 faces.
+The reference convention is YuNet's box (forehead to chin, ear to ear), which `edge.pictures.preprocess.crop_face` and
+the crop of every contract count on. Haar's and BlazeFace's squares are converted to it by constants measured on FER2013
+faces.
 
 Small faces, measured on the photographs grace_hopper and astronaut, scaled, at eight places in 1920 x 1440 pixels:
 YuNet at 640 pixels begins to miss faces 2 % of the longer side wide, at 320 pixels 4 %. Haar misses one in thirty down
@@ -27,7 +28,7 @@ from edge.detectors.haar import HAAR_NAME, Haar, HaarSettings, from_haar
 from edge.detectors.yunet import YUNET_FETCH, YUNET_FILE, YUNET_NAME, YUNET_SHA256, YuNet
 from edge.errors import EdgeError
 from edge.files import cache_dir
-from edge.flatbuffer import IDENTIFIER
+from edge.inference.flatbuffer import IDENTIFIER
 
 __all__ = [
     "BLAZEFACE_NAME",

@@ -24,8 +24,8 @@ from edge.detectors.core import (
     read_network,
 )
 from edge.errors import DetectorError
-from edge.interpreter import find_runtime
-from edge.preprocess import Box
+from edge.inference.interpreter import find_runtime
+from edge.pictures.preprocess import Box
 
 BLAZEFACE_NAME = "face_detection_short_range.tflite"
 BLAZEFACE_SHA256 = "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633"

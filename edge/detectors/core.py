@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edge.errors import DetectorError
 from edge.files import sha256_of
-from edge.preprocess import Box
+from edge.pictures.preprocess import Box
 
 Point = tuple[float, float]
 

@@ -25,7 +25,7 @@ from edge.detectors.core import (
     without_overlaps,
 )
 from edge.errors import DetectorError
-from edge.preprocess import Box
+from edge.pictures.preprocess import Box
 
 HAAR_NAME = "haarcascade_frontalface_default.xml"
 

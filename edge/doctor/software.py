@@ -22,7 +22,7 @@ def opencv() -> Check:
     import cv2
     import numpy as np
 
-    from edge.images import decode_image
+    from edge.pictures.images import decode_image
 
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     encoded = cv2.imencode(".png", picture)[1].tobytes()
@@ -44,7 +44,7 @@ def opencv() -> Check:
 
 def runtime() -> Check:
     """Which interpreter runs the model."""
-    from edge.interpreter import find_runtime
+    from edge.inference.interpreter import find_runtime
 
     found = find_runtime()[1]
     detail = f"{found['name']} {found['version']}"
@@ -82,9 +82,9 @@ def model(path: str | os.PathLike[str] | None = None) -> Check:
     """Whether the model is whole, loads and runs, and how fast."""
     import numpy as np
 
-    from edge.interpreter import Classifier
-    from edge.latency import Rounds, timed_in_turns
-    from edge.modelfile import read_model
+    from edge.benchmarking.latency import Rounds, timed_in_turns
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import read_model
 
     classifier = Classifier(read_model(path))
     found = classifier.model
@@ -105,9 +105,9 @@ def model(path: str | os.PathLike[str] | None = None) -> Check:
 
 def xnnpack(path: str | os.PathLike[str] | None = None) -> Check:
     """Whether XNNPACK runs the model: the interpreter's own list of operators says so."""
-    from edge.delegation import delegation
-    from edge.interpreter import find_runtime
-    from edge.modelfile import read_model
+    from edge.inference.delegation import delegation
+    from edge.inference.interpreter import find_runtime
+    from edge.inference.modelfile import read_model
 
     make_interpreter, found = find_runtime()
     interpreter = make_interpreter(model_content=read_model(path).content, num_threads=1)

@@ -70,7 +70,7 @@ def open_source(
         number = int(picamera[1] or 0)
         return LiveSource(text, lambda: PiCamera(number, width, height, fps), live, on_status)
     if is_camera(spec):
-        from edge.images import read_image
+        from edge.pictures.images import read_image
         from edge.sources.devices import SyntheticCamera
 
         shown = text.partition(":")[2]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import CameraError, ImageError
-from edge.images import list_images, read_image
+from edge.pictures.images import list_images, read_image
 from edge.sources.devices import sound_fps
 from edge.sources.frames import Closing, Frame, OnStatus, Status
 
@@ -161,7 +161,7 @@ class Pictures(Closing):
 
 def is_picture_folder_or_file(path: Path) -> bool:
     """Return whether a path is a folder, or a file whose suffix is a picture's."""
-    from edge.images import SUFFIXES
+    from edge.pictures.images import SUFFIXES
 
     return os.path.isdir(path) or path.suffix.lower() in SUFFIXES
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge.sources.frames import Closing, Status
-from edge.stream import StreamReading
+from edge.streams.stream import StreamReading
 from edge.web.latency import LatencyMinute
 
 _DOWN = ("lost", "stalled", "corrupt")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edge.annotate import annotate
 from edge.cli import printable
-from edge.images import decode_image, encode_jpeg
+from edge.pictures.images import decode_image, encode_jpeg
 from edge.recognizer import Recognizer
 from edge.web.view import JPEG_QUALITY
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
-from edge.images import encode_jpeg
-from edge.videos import drawn
+from edge.pictures.images import encode_jpeg
+from edge.streams.videos import drawn
 from edge.web.hub import Hub
 
 JPEG_QUALITY = 80

@@ -21,7 +21,7 @@ def main() -> None:
     answers: dict[str, Any] = {}
     start = time.perf_counter()
     import edge
-    from edge.images import read_image
+    from edge.pictures.images import read_image
 
     recognizer = edge.load()
     answers["import_s"] = time.perf_counter() - start
@@ -49,8 +49,8 @@ def _outputs(path: str) -> dict[str, Any]:
     """Return the shipped model's raw outputs for pictures uint8 [n, height, width, 3]."""
     import numpy as np
 
-    from edge.interpreter import Classifier
-    from edge.modelfile import read_model
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import read_model
 
     classifier = Classifier(read_model())
     pictures = np.load(path)

@@ -23,7 +23,7 @@ from benchmarks.arm.home import Home
 from benchmarks.runtime.footprint import footprint_record
 from benchmarks.runtime.record import write
 from edge.files import sha256_of
-from edge.modelfile import SHIPPED, shipped_model_path
+from edge.inference.modelfile import SHIPPED, shipped_model_path
 from tests.aarch64 import machines
 from tests.conftest import SHARED_DATA
 from tests.project.test_wheel import BASE, wheel  # noqa: F401  (the fixture)
@@ -73,7 +73,7 @@ def home(pytestconfig: pytest.Config) -> Home:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seeded pictures in the shipped model's size, uint8 [n, height, width, 3], as .npy."""
-    from edge.modelfile import read_model
+    from edge.inference.modelfile import read_model
 
     generator = np.random.default_rng(2013)
     coarse = generator.integers(0, 256, (PICTURES, 7, 7, 3), np.uint8)
@@ -225,8 +225,8 @@ def test_a_photograph_is_read_as_on_this_machine(guest: Guest, photographs: list
 
 
 def test_int8_outputs_equal_those_of_this_machine_bit_for_bit(guest: Guest, pictures: Path) -> None:
-    from edge.interpreter import Classifier
-    from edge.modelfile import read_model
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import read_model
 
     classifier = Classifier(read_model())
     assert guest.answers["outputs"]["runtime"] == classifier.runtime

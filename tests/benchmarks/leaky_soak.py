@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.runtime import soak_child
 from benchmarks.runtime.scene import SceneCamera
-from edge.stream import Stream
+from edge.streams.stream import Stream
 
 KEPT: list[Any] = []
 

@@ -19,7 +19,7 @@ def passing_on(dtype: str, low: float = 0.0, high: float = 255.0) -> bytes:
     """
     import tensorflow as tf
 
-    from convert.export import quiet
+    from convert.tflite.export import quiet
 
     def network(picture: Any) -> Any:
         if dtype != "float32":
@@ -63,7 +63,7 @@ def plain_network(side: int = SIDE, refused: bool = False) -> Any:
 
 def quietly(work: Any) -> Any:
     """What `work` returns, with TensorFlow's words about it kept off the terminal."""
-    from convert.export import quiet
+    from convert.tflite.export import quiet
 
     with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,7 +12,7 @@ from benchmarks.card import HEADINGS, model_card, model_cards
 from benchmarks.evidence import read_evidence
 from benchmarks.table import build
 from edge.errors import DataError
-from edge.modelfile import ModelFile, read_model
+from edge.inference.modelfile import ModelFile, read_model
 from tests.benchmarks import handmade
 from tests.benchmarks.conftest import Write
 

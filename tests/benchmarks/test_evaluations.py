@@ -15,7 +15,7 @@ from benchmarks.training_log import read_log
 from edge.errors import DataError
 from tests.benchmarks.test_training_log import record as run_record
 from tests.benchmarks.test_training_log import written
-from train.metrics import summarize
+from train.evaluation.metrics import summarize
 
 NAMES = ("angry", "happy")
 

@@ -7,7 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from edge.modelfile import SHIPPED
+from edge.inference.modelfile import SHIPPED
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 

@@ -14,9 +14,9 @@ from benchmarks.sections.parts import Section
 from benchmarks.sections.reliability import intervals
 from benchmarks.sections.stages import parts_ms
 from benchmarks.table import HEADINGS, MISSING, signed
-from edge.accuracy import figures
-from edge.agreement import Reference, comparison
-from edge.benchmark import encode_classes
+from edge.benchmarking.accuracy import figures
+from edge.benchmarking.agreement import Reference, comparison
+from edge.benchmarking.benchmark import encode_classes
 from tests.benchmarks import boards, handmade
 from tests.benchmarks.conftest import Write, report_of
 

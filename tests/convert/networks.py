@@ -49,9 +49,9 @@ def small_network(classes: int = 7, side: int = SIDE) -> Any:
 
 def lowered_network(seed: int = 0, classes: int = 7) -> tuple[Any, Any]:
     """A randomized small network and its lowered graph."""
-    from convert.parity import randomize
-    from convert.reading import read
-    from convert.rules import lower
+    from convert.lowering.parity import randomize
+    from convert.lowering.reading import read
+    from convert.lowering.rules import lower
 
     model = small_network(classes)
     randomize(model, seed)
@@ -60,14 +60,14 @@ def lowered_network(seed: int = 0, classes: int = 7) -> tuple[Any, Any]:
 
 def exported(model: Any, kept: tuple[str, ...] = ()) -> tuple[bytes, Any]:
     """A Keras model's int8 file, weights drawn, some layers kept in float, and its network in integers."""
-    from convert.export import export_int8
-    from convert.integers import IntegerNetwork
-    from convert.islands import with_islands
-    from convert.layout import lay_out
-    from convert.parity import normalize, randomize
-    from convert.quantization import calibrate, fake_quantize, for_export
-    from convert.reading import read
-    from convert.rules import lower
+    from convert.lowering.layout import lay_out
+    from convert.lowering.parity import normalize, randomize
+    from convert.lowering.reading import read
+    from convert.lowering.rules import lower
+    from convert.quantization.fakequant import calibrate, fake_quantize, for_export
+    from convert.tflite.export import export_int8
+    from convert.tflite.islands import with_islands
+    from convert.verification.integers import IntegerNetwork
 
     randomize(model)
     graph, _ = lower(read(model), approximate=True)

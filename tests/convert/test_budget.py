@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from convert.budget import choose, fewest
-from convert.checks import CheckError, as_uint8_output, divergence
-from convert.emission import emit
-from convert.export import export_int8, probabilities
-from convert.graph import Graph, Node
-from convert.islands import keep_in_float, with_islands
-from convert.parity import normalize
-from convert.sensitivity import Probe, Rounding, float_layers, sensitivity
+from convert.lowering.emission import emit
+from convert.lowering.graph import Graph, Node
+from convert.lowering.parity import normalize
+from convert.tflite.export import export_int8, probabilities
+from convert.tflite.islands import keep_in_float, with_islands
+from convert.verification.checks import CheckError, as_uint8_output, divergence
+from convert.verification.sensitivity import Probe, Rounding, float_layers, sensitivity
 from tests.convert.networks import lowered_network, pictures
-from tests.convert.test_quantization import calibrated, rows_of, small_convnext
+from tests.convert.quantization.test_quantization import calibrated, rows_of, small_convnext
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def network(images: np.ndarray) -> tuple[Graph, Any, bytes]:
     """The lowered small network, its calibrated fake-quant model and its all-integer file."""
-    from convert.quantization import for_export
+    from convert.quantization.fakequant import for_export
 
     _, graph = lowered_network()
     model = calibrated(graph, images)
@@ -73,7 +73,7 @@ def test_with_every_layer_in_float_the_file_is_the_float_network(network: Any, i
 def test_file_and_network_agree_with_some_layers_in_float(
     kept: tuple[str, ...], network: Any, images: np.ndarray
 ) -> None:
-    from convert.inspection import inspect
+    from convert.tflite.inspection import inspect
 
     graph, model, base = network
     names = [node.name for node in graph if any(node.name.startswith(name) for name in kept)]
@@ -86,7 +86,7 @@ def test_file_and_network_agree_with_some_layers_in_float(
 
 def test_a_kept_kernel_keeps_what_int8_rounds_away(network: Any, images: np.ndarray) -> None:
     """The partner: the islands' own network differs from the integer one by far more than file and network do."""
-    from convert.quantization import for_export
+    from convert.quantization.fakequant import for_export
 
     graph, model, base = network
     integer = for_export(graph, model)
@@ -102,11 +102,11 @@ def test_a_layer_without_an_operator_is_refused(network: Any) -> None:
 
 def test_normalizations_compute_their_mean_in_float() -> None:
     """TFLiteConverter makes each one's first MEAN int8, which its network does not know."""
-    from convert.inspection import inspect
-    from convert.parity import patchwork
-    from convert.quantization import for_export
-    from convert.reading import read
-    from convert.rules import lower
+    from convert.lowering.parity import patchwork
+    from convert.lowering.reading import read
+    from convert.lowering.rules import lower
+    from convert.quantization.fakequant import for_export
+    from convert.tflite.inspection import inspect
 
     graph, _ = lower(read(small_convnext()), approximate=True)
     images = patchwork(64, (64, 64, 3), np.random.default_rng(0))
@@ -217,9 +217,9 @@ def test_a_budget_that_nothing_keeps_is_refused() -> None:
 @pytest.fixture(scope="module")
 def normalized() -> tuple[Graph, Any, np.ndarray]:
     """A small ConvNeXt, lowered, its calibrated fake-quant model, and pictures."""
-    from convert.parity import patchwork
-    from convert.reading import read
-    from convert.rules import lower
+    from convert.lowering.parity import patchwork
+    from convert.lowering.reading import read
+    from convert.lowering.rules import lower
 
     graph, _ = lower(read(small_convnext()), approximate=True)
     images = patchwork(64, (64, 64, 3), np.random.default_rng(0))
@@ -237,8 +237,8 @@ def test_the_probe_leaves_the_results_of_normalizations_unrounded_for_readers_in
 
 
 def test_a_reader_of_a_normalization_takes_its_result_as_it_is(normalized: Any) -> None:
-    from convert.inspection import inspect
-    from convert.quantization import for_export
+    from convert.quantization.fakequant import for_export
+    from convert.tflite.inspection import inspect
 
     graph, model, images = normalized
     norm = next(node.name for node in graph if node.kind == "layer_norm" and len(graph.consumers(node.name)) == 1)
@@ -260,7 +260,7 @@ def branched(keepdims: bool) -> Any:
     import keras
     from keras import layers
 
-    from convert.parity import randomize
+    from convert.lowering.parity import randomize
     from tests.convert.networks import SIDE
 
     picture = keras.Input((SIDE, SIDE, 3))
@@ -279,10 +279,10 @@ def branched(keepdims: bool) -> Any:
 
 @pytest.mark.parametrize("kept", [("a", "both"), ("both", "after"), ("a", "b", "both", "after")])
 def test_branches_of_other_scales_may_be_kept(kept: tuple[str, ...], images: np.ndarray) -> None:
-    from convert.inspection import inspect
-    from convert.quantization import for_export
-    from convert.reading import read
-    from convert.rules import lower
+    from convert.lowering.reading import read
+    from convert.lowering.rules import lower
+    from convert.quantization.fakequant import for_export
+    from convert.tflite.inspection import inspect
 
     graph, _ = lower(read(branched(keepdims=False)))
     model = calibrated(graph, images)
@@ -295,9 +295,9 @@ def test_branches_of_other_scales_may_be_kept(kept: tuple[str, ...], images: np.
 
 
 def test_a_kept_reshape_that_the_converter_folded_away_is_no_fault(images: np.ndarray) -> None:
-    from convert.quantization import for_export
-    from convert.reading import read
-    from convert.rules import lower
+    from convert.lowering.reading import read
+    from convert.lowering.rules import lower
+    from convert.quantization.fakequant import for_export
 
     graph, _ = lower(read(branched(keepdims=True)))
     model = calibrated(graph, images)

@@ -13,18 +13,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from convert.__main__ import main
-from convert.tables import rows_of
-from edge.interpreter import Classifier
+from convert.reporting.tables import rows_of
+from edge.inference.interpreter import Classifier
+from edge.inference.modelfile import read_model
 from edge.labels import EMOTIONS
-from edge.modelfile import read_model
 from tests.convert.networks import SIDE, small_network
 
 
 def grey_faces(part: str) -> tuple[np.ndarray, np.ndarray]:
     """The drawn faces in grey, uint8 [n, 16, 16, 3] with r = g = b, and their labels."""
-    from edge.preprocess import fit
+    from edge.pictures.preprocess import fit
     from train.datasets import load
-    from train.evaluate import as_colour
+    from train.evaluation.evaluate import as_colour
 
     drawn = load("synthetic", progress=False).part(part)
     images = as_colour(drawn.images, "grey")
@@ -161,8 +161,8 @@ def test_a_failed_check_leaves_the_old_file_and_nothing_half_written(
 ) -> None:
     old = tmp_path / "drawn-float32.tflite"
     old.write_bytes(b"the old one")
-    monkeypatch.setattr("convert.checks.AGREEMENT_FLOOR", 1.01)
-    monkeypatch.setattr("convert.checks.FEW_PICTURES", 1)
+    monkeypatch.setattr("convert.verification.checks.AGREEMENT_FLOOR", 1.01)
+    monkeypatch.setattr("convert.verification.checks.FEW_PICTURES", 1)
     result = run(trained, "--recipe", "float32", "--dataset", "synthetic", "--out", tmp_path, "--quiet")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: expected the float32 file to give its network's class for 101%")
@@ -263,8 +263,8 @@ def test_pictures_of_another_data_set_come_by_way_of_the_side_that_the_run_was_t
 ) -> None:
     from convert.config import ConvertConfig
     from convert.source import TrainingBatches, load_source, pictures
-    from edge.preprocess import fit, fit_face
-    from train.augment import Augment
+    from edge.pictures.preprocess import fit, fit_face
+    from train.augmentation.augment import Augment
     from train.datasets import Part, load
 
     drawn = load("synthetic", progress=False)
@@ -409,9 +409,9 @@ def test_a_fine_tuning_is_taken_up_only_by_one_with_the_same_data_ranges_and_net
     from types import SimpleNamespace
 
     from convert.conversion import _identity
-    from convert.finetune import QatConfig
+    from convert.quantization.finetune import QatConfig
     from tests.convert.networks import lowered_network
-    from train.augment import Augment
+    from train.augmentation.augment import Augment
 
     _, graph = lowered_network()
     _, other = lowered_network(seed=1)

@@ -151,7 +151,7 @@ def test_a_disk_that_fills_up_in_fine_tuning_leaves_the_old_file(
 
     old = tmp_path / "drawn-qat-int8.tflite"
     old.write_bytes(b"the old one")
-    monkeypatch.setattr("convert.finetune.np.savez", no_space)
+    monkeypatch.setattr("convert.quantization.finetune.np.savez", no_space)
     result = run(model, "--recipe", "qat-int8", *WORDS, "--steps", "2", "--limit", "64", "--out", tmp_path)
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr

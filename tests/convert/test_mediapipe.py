@@ -21,9 +21,9 @@ import numpy.typing as npt
 import pytest
 from skimage import data
 
-from edge.interpreter import Classifier
-from edge.modelfile import ModelFile, default_model_path, read_model
-from edge.preprocess import crop_face, fit
+from edge.inference.interpreter import Classifier
+from edge.inference.modelfile import ModelFile, default_model_path, read_model
+from edge.pictures.preprocess import crop_face, fit
 from tests.conftest import on_ci
 from tests.edge import models
 

@@ -15,10 +15,10 @@ import pytest
 
 from convert import conversion
 from convert.config import ConvertConfig
-from convert.export import RECIPES
-from convert.progress import Progress
+from convert.reporting.progress import Progress
 from convert.source import calibration_pictures
-from edge.contract import CropSpec
+from convert.tflite.export import RECIPES
+from edge.inference.contract import CropSpec
 from edge.labels import EMOTIONS
 from tests.convert.networks import SIDE, small_network
 from train.datasets import Dataset, Part
@@ -56,14 +56,16 @@ class Watched:
         wrappers: dict[str, Callable[..., Any]] = {
             "convert.conversion.predict": self._predict,
             "convert.conversion.finetune": self._finetune,
-            "convert.quantization.calibrate": self._calibrate,
+            "convert.quantization.fakequant.calibrate": self._calibrate,
             "convert.budget.choose": self._choose,
             "convert.conversion.fit_temperature": self._first(self._temperature),
             "convert.conversion.temperature_effect": self._first(self._temperature),
-            "convert.sensitivity.sensitivity": self._first(lambda _, few, *__: ("roundings", part_of(few))),
-            "convert.checks.run_file": self._first(lambda _, images, *__: (self.doing, part_of(images))),
+            "convert.verification.sensitivity.sensitivity": self._first(
+                lambda _, few, *__: ("roundings", part_of(few))
+            ),
+            "convert.verification.checks.run_file": self._first(lambda _, images, *__: (self.doing, part_of(images))),
             "convert.conversion._share_right": self._first(lambda _, part: ("share right", part.name)),
-            "convert.checks.require_agreement": self._agreement,
+            "convert.verification.checks.require_agreement": self._agreement,
         }
         for name, wrapper in wrappers.items():
             module, _, function = name.rpartition(".")
@@ -134,7 +136,7 @@ class Watched:
 def test_nothing_is_chosen_on_the_part_that_is_only_measured(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from convert.parity import randomize
+    from convert.lowering.parity import randomize
 
     model = small_network()
     randomize(model, 0)

@@ -174,8 +174,8 @@ def _models(folder: Path) -> tuple[Case, Callable[[bytes], None]]:
     """Return the maker of damaged models and what is done with them: read, and where they pass, run."""
     import numpy as np
 
-    from edge.interpreter import Classifier
-    from edge.modelfile import default_model_path, read_model
+    from edge.inference.interpreter import Classifier
+    from edge.inference.modelfile import default_model_path, read_model
 
     whole = default_model_path().read_bytes()
     network = mutations.network_of(whole)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.contract import Contract, CropSpec, InputSpec
 from edge.files import sha256_of
+from edge.inference.contract import Contract, CropSpec, InputSpec
 from edge.labels import EMOTIONS
 
 SIDE = 32

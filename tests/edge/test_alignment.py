@@ -14,9 +14,9 @@ from skimage import data, transform
 
 from edge.__main__ import cli
 from edge.alignment import ALIGN_FROM_DEG, TEMPLATES, placed, similarity
-from edge.contract import CropSpec
 from edge.detectors import YUNET_NAME, Detection, Point, load_detector
-from edge.preprocess import Box, crop_face
+from edge.inference.contract import CropSpec
+from edge.pictures.preprocess import Box, crop_face
 from edge.recognizer import Recognizer, load
 
 TRIANGLE = ((0.0, 0.0), (4.0, 0.0), (0.0, 2.0))

@@ -9,7 +9,7 @@ import pytest
 
 from edge.annotate import annotate, save_image
 from edge.errors import ImageError
-from edge.images import read_image
+from edge.pictures.images import read_image
 from edge.recognizer import Face
 
 

@@ -16,10 +16,10 @@ from skimage.data import astronaut
 import edge
 from edge.__main__ import cli
 from edge.detectors import YUNET_NAME
-from edge.interpreter import Classifier
+from edge.inference.interpreter import Classifier
+from edge.inference.modelfile import ModelFile, default_model_path, read_model
 from edge.labels import EMOTIONS
-from edge.modelfile import ModelFile, default_model_path, read_model
-from edge.preprocess import fit_face
+from edge.pictures.preprocess import fit_face
 
 CALM = {"happy", "neutral"}  # what the astronaut's and Grace Hopper's portraits show
 

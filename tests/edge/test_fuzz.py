@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from edge.errors import ContractError, ImageError
-from edge.images import decode_image
-from edge.modelfile import default_model_path, parse_model
+from edge.inference.modelfile import default_model_path, parse_model
+from edge.pictures.images import decode_image
 from tests.edge import fuzz, mutations
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import edge
-from edge.coldstart import cold_start
+from edge.benchmarking.coldstart import cold_start
 from edge.errors import EdgeError
 from edge.process import run_python
 

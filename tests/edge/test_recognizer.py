@@ -12,9 +12,9 @@ import pytest
 
 import edge
 from edge.detectors import Detection
-from edge.interpreter import Classifier
-from edge.modelfile import read_model
-from edge.preprocess import fit_face
+from edge.inference.interpreter import Classifier
+from edge.inference.modelfile import read_model
+from edge.pictures.preprocess import fit_face
 from edge.recognizer import Recognizer, default_threads
 from tests.edge import models
 from tests.edge.finding import Fixed

@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINE = ("edge", "train", "convert", "benchmarks")
+# The rooms of each folder, from the commands down: a room imports only from itself, those after it and single modules.
+ROOMS = {
+    "edge": (
+        "commands", "doctor", "benchmarking", "web", "streams",
+        "detectors", "sources", "pictures", "inference", "system",
+    ),
+    "train": ("commands", "fitting", "networks", "evaluation", "datasets", "augmentation"),
+    "convert": ("reporting", "verification", "tflite", "quantization", "lowering"),
+    "benchmarks": ("commands", "comparison", "runtime", "sections", "arm", "tradeoff", "robustness", "peers"),
+}  # fmt: skip
 BASE = frozenset({"numpy", "cv2", "click"})
 INTERPRETERS = frozenset({"ai_edge_litert", "tflite_runtime", "tensorflow.lite"})
 TENSORFLOW = frozenset({"tensorflow", "tf_keras", "tensorflow_model_optimization"})
-INTERPRETER_FILE = Path("edge/interpreter.py")
+INTERPRETER_FILE = Path("edge/inference/interpreter.py")
 PICAMERA_FILE = Path("edge/sources/devices.py")
 # Import by a name that is no literal: edge's lazy public names, and the table RUNTIMES, which a test of its own holds.
 DYNAMIC_FILES = frozenset({Path("edge/__init__.py"), INTERPRETER_FILE})
@@ -78,6 +88,17 @@ def violations(path: Path, source: str) -> list[str]:
         elif folder == "train" and found.package in TENSORFLOW:
             lines.append(f"{path}:{found.line}: train imports {found.module}; it runs on any backend of Keras")
     return lines
+
+
+def upward(path: Path, source: str) -> list[str]:
+    """Return one line for each import in `source` of a room that `ROOMS` has before the one that `path` lies in."""
+    rooms = ROOMS[path.parts[0]]
+    above = rooms[: rooms.index(path.parts[1])] if path.parts[1] in rooms else ()
+    return [
+        f"{path}:{found.line}: {path.parts[1]} imports {found.module}, which lies above it"
+        for found in imports_of(source)
+        if (parts := found.module.split("."))[0] == path.parts[0] and len(parts) > 1 and parts[1] in above
+    ]
 
 
 def _edge_may(path: Path, found: Import) -> bool:

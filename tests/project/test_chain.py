@@ -125,7 +125,7 @@ def _write_fer2013(path: Path) -> None:
 
 def _write_weights(path: Path) -> None:
     """Write a random EfficientNet-Lite0 without its head, in the format of `--weights FILE`."""
-    from train.backbones import build
+    from train.networks.building import build
 
     model = build("efficientnet-lite0", height=32, width=32, classes=7, weights="none")
     arrays: dict[str, Any] = {
@@ -189,7 +189,7 @@ def test_the_records_of_the_chain_name_the_files_that_ran(walk: Walk) -> None:
 
 
 def test_a_model_file_says_what_its_run_learned_from(walk: Walk) -> None:
-    from edge.modelfile import read_model
+    from edge.inference.modelfile import read_model
 
     walk.run(own_commands()[-1])
     run = json.loads((walk.folder / "runs" / "lite0" / "run.json").read_text(encoding="utf-8"))

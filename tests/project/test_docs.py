@@ -21,7 +21,7 @@ from edge.__main__ import cli
 from edge.detectors import from_blazeface
 from edge.doctor.hardware import HARDWARE
 from edge.doctor.software import SOFTWARE, runtime
-from edge.modelfile import read_model
+from edge.inference.modelfile import read_model
 from tests.project.readme import blocks, commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -328,7 +328,7 @@ def test_what_is_said_of_the_older_interpreter_is_its_record(monkeypatch: pytest
     record = read_instructions(RESULTS / "conversion" / "runtimes-instructions.json")
     times = {entry.board: f"{entry.times:.1f}" for entry in record.others if entry.file == "default.tflite"}
     found = {"name": "tflite-runtime", "version": "2.14.0"}
-    monkeypatch.setattr("edge.interpreter.find_runtime", lambda: (None, found))
+    monkeypatch.setattr("edge.inference.interpreter.find_runtime", lambda: (None, found))
     said = [runtime().advice, *(path.read_text(encoding="utf-8") for path in (
         ROOT / "README.md", FOLDER / "benchmarks.md", FOLDER / "raspberry-pi.md",
     ))]  # fmt: skip
@@ -356,7 +356,7 @@ def test_the_training_log_holds_the_runs_of_its_records_and_says_why_each_was_ma
 
 
 def test_the_limits_of_the_verdict_are_the_codes() -> None:
-    from edge import stability
+    from edge.benchmarking import stability
     from edge.system.speed import PI_LIMIT_C
 
     text = (FOLDER / "benchmarks.md").read_text(encoding="utf-8")

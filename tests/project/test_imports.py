@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.interpreter import RUNTIMES
-from tests.project.imports import INTERPRETERS, LINE, imports_of, violations
+from edge.inference.interpreter import RUNTIMES
+from tests.project.imports import INTERPRETERS, LINE, ROOMS, imports_of, upward, violations
 
 ROOT = Path(__file__).resolve().parents[2]
+INTERPRETER = "edge/inference/interpreter.py"
 
 
 def _sources(folder: str) -> list[Path]:
@@ -26,6 +27,27 @@ def test_a_folder_imports_only_from_its_left(folder: str) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("folder", LINE)
+def test_a_room_imports_only_from_those_below_it(folder: str) -> None:
+    rooms = {path.parent.name for path in (ROOT / folder).glob("*/__init__.py")}
+    assert rooms - {"third_party"} == set(ROOMS[folder])
+    found = [line for path in _sources(folder) for line in upward(path.relative_to(ROOT), path.read_text("utf-8"))]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "message"),
+    [
+        ("train/datasets/core.py", "def f():\n    from train.fitting import fit", "datasets imports train.fitting,"),
+        ("edge/sources/live.py", "import edge.streams.stream", "imports edge.streams.stream, which lies above it"),
+        ("convert/tflite/export.py", "import convert.verification.checks", "tflite imports convert.verification"),
+    ],
+)
+def test_an_import_from_above_is_found(path: str, source: str, message: str) -> None:
+    assert message in upward(Path(path), source)[0]
+    assert upward(Path(path), "from edge.errors import DataError\nfrom train.runs import load\nimport numpy") == []
+
+
 @pytest.mark.parametrize(
     ("path", "source", "message"),
     [
@@ -34,9 +56,9 @@ def test_a_folder_imports_only_from_its_left(folder: str) -> None:
         ("edge/images.py", "import matplotlib.pyplot as plt", "edge imports matplotlib.pyplot, which no device has"),
         ("edge/images.py", "import PIL.Image", "edge imports PIL.Image"),
         ("edge/images.py", "def f():\n    import ai_edge_litert", "edge imports ai_edge_litert"),
-        ("edge/interpreter.py", "import ai_edge_litert.interpreter", "edge imports ai_edge_litert.interpreter"),
-        ("edge/interpreter.py", "def f():\n    import tensorflow as tf", "edge imports tensorflow,"),
-        ("edge/interpreter.py", "def f():\n    import tensorflow.python", "edge imports tensorflow.python"),
+        (INTERPRETER, "import ai_edge_litert.interpreter", "edge imports ai_edge_litert.interpreter"),
+        (INTERPRETER, "def f():\n    import tensorflow as tf", "edge imports tensorflow,"),
+        (INTERPRETER, "def f():\n    import tensorflow.python", "edge imports tensorflow.python"),
         ("edge/camera.py", "import importlib\nx = importlib.import_module('sklearn')", "edge imports sklearn"),
         ("edge/camera.py", "x = __import__('keras')", "edge imports keras"),
         ("edge/camera.py", "import importlib\nx = importlib.import_module(name)", "a name that no reader can see"),
@@ -44,10 +66,10 @@ def test_a_folder_imports_only_from_its_left(folder: str) -> None:
         ("edge/camera.py", "def f():\n    import picamera2", "edge imports picamera2"),
         ("edge/commands/serve.py", "def f():\n    import aiohttp", "edge imports aiohttp"),
         ("edge/sources/devices.py", "import picamera2", "edge imports picamera2"),
-        ("train/fit.py", "def f():\n    import tensorflow as tf", "train imports tensorflow;"),
-        ("train/fit.py", "from tf_keras.layers import Dense", "train imports tf_keras.layers"),
-        ("train/fit.py", "import tensorflow_model_optimization", "train imports tensorflow_model_optimization"),
-        ("train/fit.py", "from benchmarks import table", "train imports benchmarks, which lies to its right"),
+        ("train/fitting/fit.py", "def f():\n    import tensorflow as tf", "train imports tensorflow;"),
+        ("train/fitting/fit.py", "from tf_keras.layers import Dense", "train imports tf_keras.layers"),
+        ("train/fitting/fit.py", "import tensorflow_model_optimization", "train imports tensorflow_model_optimization"),
+        ("train/fitting/fit.py", "from benchmarks import table", "train imports benchmarks, which lies to its right"),
         ("convert/a.py", "class A:\n    def f(self):\n        import benchmarks.table", "convert imports benchmarks"),
         ("benchmarks/plot.py", "from tests.benchmarks import handmade", "benchmarks imports the tests"),
     ],
@@ -63,11 +85,11 @@ def test_the_check_catches(path: str, source: str, message: str) -> None:
     [
         ("edge/images.py", "import os\nimport numpy as np\nimport cv2, click\nfrom edge.errors import ImageError"),
         ("edge/images.py", "from . import errors\nfrom .errors import ImageError"),
-        ("edge/interpreter.py", "def f():\n    from tensorflow import lite\n    import tflite_runtime.interpreter"),
+        (INTERPRETER, "def f():\n    from tensorflow import lite\n    import tflite_runtime.interpreter"),
         ("edge/sources/devices.py", "def f():\n    from picamera2 import Picamera2"),
         ("edge/web/app.py", "def f():\n    from aiohttp import web"),
-        ("train/fit.py", "import keras\nimport sklearn\nfrom edge import images"),
-        ("convert/export.py", "import tensorflow as tf\nimport train.runs\nimport edge"),
+        ("train/fitting/fit.py", "import keras\nimport sklearn\nfrom edge import images"),
+        ("convert/tflite/export.py", "import tensorflow as tf\nimport train.runs\nimport edge"),
         ("benchmarks/demo.py", "import convert, train, edge, matplotlib"),
     ],
 )

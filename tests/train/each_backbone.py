@@ -17,12 +17,13 @@ import keras
 import numpy as np
 
 from tests.train.drawn import draw_weights
-from train.backbones import BACKBONES, build
 from train.datasets import Dataset
 from train.datasets.synthetic import load_synthetic
-from train.evaluate import evaluate_run
-from train.fit import train_run
-from train.predict import predict_logits
+from train.evaluation.evaluate import evaluate_run
+from train.evaluation.predict import predict_logits
+from train.fitting.fit import train_run
+from train.networks.backbones import BACKBONES
+from train.networks.building import build
 from train.recipes import Phase, Recipe
 from train.runs import MODEL_FILE, SCHEMA, load_model, load_run, save_model, write_config
 

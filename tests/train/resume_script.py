@@ -14,10 +14,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tests.train.networks import dropping_model
-from train.augment import Augment
+from tests.train.models import dropping_model
+from train.augmentation.augment import Augment
 from train.datasets.synthetic import load_synthetic
-from train.fit import train_run
+from train.fitting.fit import train_run
 from train.recipes import Phase, Recipe
 
 RECIPE = Recipe(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import require
-from train.backbones import BACKBONES
+from train.networks.backbones import BACKBONES
 
 pytestmark = pytest.mark.slow
 BACKENDS = ("tensorflow", "jax")

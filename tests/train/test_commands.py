@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from edge.packs import read_pack
+from edge.pictures.packs import read_pack
 from tests.train.conftest import pixels, write_csv
 from train.__main__ import main
 

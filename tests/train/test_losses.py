@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edge.errors import DataError
-from train.losses import Distillation, class_weights, effective_number_weights, make_accuracy, make_loss
+from train.fitting.objectives import make_accuracy, make_loss
+from train.losses import Distillation, class_weights, effective_number_weights
 
 LN2, LN3 = 0.693147, 1.098612
 TWO_TO_ONE = [[LN2, 0.0]]  # probabilities 2/3 and 1/3

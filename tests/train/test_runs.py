@@ -15,7 +15,7 @@ import pytest
 
 from edge.errors import DataError
 from tests.train.conftest import tiny_model
-from train.backbones import build
+from train.networks.building import build
 from train.runs import load_model
 
 

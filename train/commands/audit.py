@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from train.audit import Audit
+    from train.datasets.audit import Audit
 
 
 @click.command()
@@ -46,7 +46,7 @@ def audit(
     from rich.console import Console
 
     from edge.files import write_atomically
-    from train.audit import audit as find
+    from train.datasets.audit import audit as find
 
     loaded = apply_protocol(load(dataset, data, progress=not quiet), protocol)
     result = find(loaded, distance, progress=not quiet)
@@ -58,7 +58,7 @@ def audit(
         write_atomically(json_file, json.dumps(result.to_json(), ensure_ascii=False) + "\n")
         console.print(f"every finding with its rows in {json_file}", markup=False)
     if sheet is not None:
-        from train.audit import contact_sheet
+        from train.datasets.audit import contact_sheet
 
         shown = contact_sheet(loaded, result, sheet)
         console.print(f"{shown} of {result.near_pairs:,} near pairs in {sheet}", markup=False)

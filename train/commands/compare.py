@@ -22,7 +22,7 @@ from train.commands.evaluate import (
 )
 from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, load
-from train.leakage import ancestors, own_dataset
+from train.evaluation.leakage import ancestors, own_dataset
 
 SIGNIFICANCE = 0.05
 
@@ -52,9 +52,9 @@ def compare(
 ) -> None:
     """Say what RUN_B does better or worse than RUN_A on the same pictures, with McNemar's exact test."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from train.comparison import change_table, compare_runs, counts_table
-    from train.plots import plot_comparison
-    from train.predictions import FOLDER
+    from train.evaluation.comparison import change_table, compare_runs, counts_table
+    from train.evaluation.plots import plot_comparison
+    from train.evaluation.predictions import FOLDER
     from train.runs import read_config
 
     if out is not None and out.suffix != ".json":
@@ -91,8 +91,8 @@ def compare(
 def protocols(runs: tuple[Path, ...], data: Path | None, part: str, tta: str, out: Path | None) -> None:
     """Set a data set's protocols side by side: one run for each, fitted under it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from train.comparison import protocols_table, side_by_side
-    from train.predictions import FOLDER
+    from train.evaluation.comparison import protocols_table, side_by_side
+    from train.evaluation.predictions import FOLDER
     from train.runs import read_config
 
     configs = [read_config(run) for run in runs]

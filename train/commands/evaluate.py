@@ -11,7 +11,7 @@ import click
 
 from train.commands.options import tta_option
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, load
-from train.leakage import LABELS, ancestors, is_own, own_dataset
+from train.evaluation.leakage import LABELS, ancestors, is_own, own_dataset
 
 DEFAULT_PROTOCOL = "official-dedup"
 
@@ -49,8 +49,8 @@ def evaluate(
 ) -> None:
     """Measure RUN on one part: accuracy and F1 with intervals, per-class table, calibration, plots."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from train.evaluate import evaluate_run, keep_evaluation
-    from train.metrics import class_table
+    from train.evaluation.evaluate import evaluate_run, keep_evaluation
+    from train.evaluation.metrics import class_table
     from train.runs import load_run, read_config
 
     config = read_config(run)

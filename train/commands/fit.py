@@ -14,10 +14,10 @@ import numpy as np
 from edge.cli import command_line
 from edge.errors import DataError
 from edge.files import sha256_of
-from edge.modelfile import read_model
+from edge.inference.modelfile import read_model
 from train.datasets import DATASETS, PROTOCOLS, Dataset, apply_protocol, limit_note, load
-from train.devices import PRECISIONS
 from train.losses import CLASS_WEIGHTS, LOSSES
+from train.networks.precision import PRECISIONS
 from train.recipes import MONITORS, RECIPES, SAMPLING, TARGETS, Phase, Recipe, describe
 from train.recipes import recipe as recipe_by_name
 from train.runs import CONFIG_FILE, SCHEMA, STATE_FILE, read_config, write_config
@@ -25,8 +25,8 @@ from train.runs import CONFIG_FILE, SCHEMA, STATE_FILE, read_config, write_confi
 if TYPE_CHECKING:
     import keras
 
-    from train.distill import Teacher
-    from train.state import Progress
+    from train.fitting.distill import Teacher
+    from train.fitting.state import Progress
 
 
 @dataclass(frozen=True)
@@ -261,10 +261,10 @@ def run_fit(config: FitConfig, recipe: Recipe, dataset: Dataset) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
-    from train.backbones import build
     from train.devices import distribute
-    from train.distill import load_teachers
-    from train.fit import check_tensorboard, train_run
+    from train.fitting.distill import load_teachers
+    from train.fitting.fit import check_tensorboard, train_run
+    from train.networks.building import build
 
     if config.tensorboard:
         check_tensorboard()
@@ -322,7 +322,7 @@ def _with_its_dropout(config: FitConfig, recipe: Recipe, model: keras.Model) -> 
     Raises:
         DataError: another rate was asked for, or the run in --out began with another.
     """
-    from train.backbones import dropout_rate
+    from train.networks.building import dropout_rate
 
     rate = dropout_rate(model)
     if config.dropout not in (None, rate):
@@ -340,9 +340,9 @@ def _with_its_dropout(config: FitConfig, recipe: Recipe, model: keras.Model) -> 
 
 
 def _finish(config: FitConfig, recipe: Recipe, run_json: dict[str, Any], dataset: Dataset, progress: Progress) -> None:
-    from train.evaluate import evaluate_run, keep_evaluation
-    from train.metrics import class_table
-    from train.plots import plot_history
+    from train.evaluation.evaluate import evaluate_run, keep_evaluation
+    from train.evaluation.metrics import class_table
+    from train.evaluation.plots import plot_history
     from train.runs import load_run
 
     curves = config.out / "curves.png"
@@ -439,12 +439,12 @@ def _short(value: Any, other: Any) -> str:
 
 
 def _dataset(config: FitConfig, recipe: Recipe) -> Dataset:
-    from train.evaluate import as_colour
+    from train.evaluation.evaluate import as_colour
 
     dataset = load(config.dataset, config.data, progress=not config.quiet, votes=config.votes)
     dataset = apply_protocol(dataset, config.protocol)
     if config.drop_leaks:
-        from train.audit import drop_leaks
+        from train.datasets.audit import drop_leaks
 
         dataset = drop_leaks(dataset)
     if recipe.targets == "votes" and dataset.part("train").votes is None:
@@ -480,8 +480,8 @@ def _start(config: FitConfig, dataset: Dataset, fresh: bool) -> dict[str, Any] |
         DataError: it was trained on what this run keeps for the test, does not tell what it learned from, or is another
             than the one that the run began with.
     """
-    from train.distill import check_protocol, record_of_run
-    from train.quantized import is_shipped, record_of
+    from train.fitting.distill import check_protocol, record_of_run
+    from train.networks.quantized import is_shipped, record_of
 
     kept = None if fresh else read_config(config.out).get("start")
     record = None
@@ -519,7 +519,7 @@ def _run_json(
 
     import edge
     from train.devices import kinds
-    from train.distill import supervision
+    from train.fitting.distill import supervision
 
     records = [teacher.record for teacher in teachers]
     votes = {} if config.votes is None else {"votes_sha256": sha256_of(config.votes)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from train.augment import TTA_VIEWS
+from train.augmentation.augment import TTA_VIEWS
 from train.devices import BACKENDS, choose_backend
 
 tta_option = click.option(

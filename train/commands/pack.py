@@ -18,7 +18,7 @@ from train.datasets import DATASETS, PROTOCOLS, apply_protocol, limit_note, load
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write, ending in .npz.")
 def pack(dataset: str, data: Path | None, part: str, protocol: str, limit: int | None, out: Path) -> None:
     """Write one part as PACK.npz: pictures, labels, classes and where they come from."""
-    from edge.packs import write_pack
+    from edge.pictures.packs import write_pack
 
     loaded = apply_protocol(load(dataset, data), protocol)
     name = loaded.part_name(part)

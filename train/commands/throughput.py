@@ -12,7 +12,8 @@ import click
 
 from edge.cli import command_line
 from edge.errors import DataError
-from train.devices import PRECISIONS, keep_heap
+from train.devices import keep_heap
+from train.networks.precision import PRECISIONS
 from train.recipes import RECIPES, Recipe
 from train.recipes import recipe as recipe_by_name
 
@@ -79,10 +80,10 @@ def throughput(**flags: Any) -> None:
 def _run(config: ThroughputConfig, recipe: Recipe) -> None:
     import keras
 
-    from train import throughput as timing
-    from train.backbones import build
-    from train.devices import at_precision
-    from train.predict import accelerated
+    from train.evaluation.predict import accelerated
+    from train.fitting import throughput as timing
+    from train.networks.building import build
+    from train.networks.precision import at_precision
 
     keras.utils.set_random_seed(recipe.seed)
     plain = build(

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import CropSpec
 from edge.detectors import from_haar
 from edge.errors import DataError
+from edge.inference.contract import CropSpec
 from edge.labels import DATASET_LABELS, EMOTIONS
 from train.datasets.core import Dataset, fingerprint
 from train.datasets.fer2013 import ROLES, by_usage

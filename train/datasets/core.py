@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.contract import CropSpec
 from edge.errors import DataError
+from edge.inference.contract import CropSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import CropSpec
 from edge.errors import DataError
+from edge.inference.contract import CropSpec
 from edge.labels import EMOTIONS
 from train.datasets.core import Dataset, Part, fingerprint
-from train.datasets.pixelcsv import SIDE_PX, USAGES, read_pixels
+from train.datasets.pixelcsv import CSV, SIDE_PX, USAGES, read_pixels
 from train.datasets.published import check_counts
+from train.datasets.votes import read_votes, soft_targets
 
-CSV = "fer2013.csv"
 ROLES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PUBLISHED = {
     "Training": dict(zip(EMOTIONS, (3995, 436, 4097, 7215, 4830, 3171, 4965), strict=True)),
@@ -51,8 +51,6 @@ def load_fer2013(path: Path, *, votes: Path | None = None, progress: bool = True
     images, labels, usage = read_pixels(path, progress=progress)
     shares = None
     if votes is not None:
-        from train.datasets.ferplus import read_votes, soft_targets
-
         shares = soft_targets(read_votes(votes, usage))
     parts = by_usage(images, labels.astype(np.int64), usage, path, shares)
     notes = [note for name, part in parts.items() for note in _subset(name, part)]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import CropSpec
 from edge.errors import DataError
+from edge.inference.contract import CropSpec
 from edge.labels import EMOTIONS
 from train.datasets.core import Dataset, fingerprint
 from train.datasets.pictures import class_folders, grey, list_class_files, one_channel, read_part

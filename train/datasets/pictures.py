@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import DataError, ImageError
-from edge.images import read_image
+from edge.pictures.images import read_image
 from train.datasets.core import Part
 from train.progress import track
 

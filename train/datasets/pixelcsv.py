@@ -18,6 +18,7 @@ from edge.files import atomic_path, cache_dir
 from train.archives import DAMAGED
 from train.progress import track_bytes
 
+CSV = "fer2013.csv"
 SIDE_PX = 48
 USAGES = ("Training", "PublicTest", "PrivateTest")
 COLUMNS = ("emotion", "pixels", "Usage")

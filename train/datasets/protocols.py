@@ -9,19 +9,20 @@ FER2013 repeats itself: pictures of its test parts recur in Training, and a mode
   on both sides of it, so its figures are too good; a validation part is held out of the rest, so that nothing is
   selected on the test part all the same.
 
-``+near4`` behind any of them also removes what all but repeats a held-out picture (see ``train.audit.drop_leaks``).
+``+near4`` behind any of them also removes what all but repeats a held-out picture (see
+``train.datasets.audit.drop_leaks``).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 
 import numpy as np
 
 from edge.errors import DataError
-from train.datasets.core import Dataset, added, concatenate
+from train.datasets.core import Dataset, concatenate
+from train.datasets.rows import keep_rows, picture_digests
 from train.datasets.splits import stratified, stratified_share
 
 PROTOCOLS = ("official", "official-dedup", "seed")
@@ -47,34 +48,9 @@ def apply_protocol(dataset: Dataset, protocol: str) -> Dataset:
     result = {"official": _official, "official-dedup": _deduplicated, "seed": _seed}[base](dataset)
     if near is None:
         return result
-    from train.audit import drop_leaks
+    from train.datasets.audit import drop_leaks
 
     return drop_leaks(result, int(near.group(1)))
-
-
-def picture_digests(images: np.ndarray) -> list[bytes]:
-    """Return one 16-byte digest a picture of uint8 ``(n, …)``; equal digests mean equal pixels."""
-    return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
-
-
-def keep_rows(dataset: Dataset, keep: dict[str, np.ndarray], protocol: str) -> Dataset:
-    """Return the data set with only the rows in the masks (part name -> bool (n,)), the others counted as removed.
-
-    Raises:
-        DataError: a mask keeps no row.
-    """
-    for name, mask in keep.items():
-        if not mask.any():
-            raise DataError(
-                f"expected pictures in {name} of {dataset.name} that recur in no held-out part ({protocol}); all "
-                f"{len(mask):,} do; give other pictures, or --protocol official and no --drop-leaks"
-            )
-    parts = {
-        name: part.take(keep[name]) if name in keep and not keep[name].all() else part
-        for name, part in dataset.parts.items()
-    }
-    removed = added(dataset.removed, {name: int((~mask).sum()) for name, mask in keep.items()})
-    return dataclasses.replace(dataset, parts=parts, protocol=protocol, removed=removed)
 
 
 def _official(dataset: Dataset) -> Dataset:

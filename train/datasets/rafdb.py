@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract import CropSpec
 from edge.errors import DataError
+from edge.inference.contract import CropSpec
 from edge.labels import DATASET_LABELS, EMOTIONS
 from train.datasets.core import Dataset, fingerprint
 from train.datasets.folders import part_folder

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge.contract import CropSpec
+from edge.inference.contract import CropSpec
 from edge.labels import EMOTIONS
 from train.datasets.core import Dataset, Part, fingerprint
 from train.progress import track

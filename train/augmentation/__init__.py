@@ -1,0 +1,1 @@
+"""What happens to a training picture, and the batches that it comes in."""
