@@ -33,7 +33,7 @@ _CONVERSION_HEADINGS = (
     "Model", "Backbone, input", "Recipe", "Size (of float32)", "Accuracy, float", "Accuracy", "Drop, points (95 %)",
     "Agreement with its network", "Partitions", "Layers kept in float", "Peak memory", "Time",
 )  # fmt: skip
-_PAIR_HEADINGS = ("Model", "Against", "Times faster (95 %)", "Pairs", "Threads", "Runtime", "Machine")
+_PAIR_HEADINGS = ("Model", "Against", "Speed-up (95 %)", "Pairs", "Threads", "Runtime", "Machine")
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def markdown(costs: Costs) -> str:
     parts = [
         "## Targets\n",
         targets_table(TARGETS, costs),
+        "\nAsked: this project's own targets, of the networks in the tables below.",
         "\n## int8 against its own float32, in interleaved pairs\n",
         markdown_table(_PAIR_HEADINGS, sorted(_pair_cells(entry) for entry in costs.pairs)),
         "\n## Conversions\n",
@@ -187,7 +188,7 @@ def _size(costs: Costs, backbone: str) -> float | None:
 
 def _own(backbone: str) -> list[Target[Costs]]:
     return [
-        Target(f"{backbone} {QAT} against its own float32, here", 2.2, True, "×",
+        Target(f"{backbone} {QAT} against its own float32", 2.2, True, "×",
                lambda costs: pair(costs, backbone)),
         Target(f"{backbone} {QAT}, times fewer instructions than float32 on a Pi 5's core", 3, True, "×",
                lambda costs: _fewer(costs, backbone, "pi5")),

@@ -68,12 +68,13 @@ def compose(evidence: Evidence, table: Table, sources: Sequence[Path]) -> Report
 
 def markdown(table: Table) -> str:
     """Return the results, the speed comparisons and the conversions as Markdown tables with their notes."""
+    notes = {"Interleaved pairs": results.PAIR_NOTE, "Conversions": results.CONVERSION_NOTE}
     parts: list[str] = []
     for grid in results.grids(table):
         common, headings, rows = said_once(grid.headings, [line.cells for line in grid.lines])
         parts += [f"{markdown_text('. '.join(common))}."] if common else []
         parts.append(markdown_table(headings, rows))
-    parts.append(results.NOTES)
+        parts.append(notes.get(grid.title, results.NOTES))
     return "\n\n".join(parts) + "\n"
 
 

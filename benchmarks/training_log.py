@@ -25,6 +25,10 @@ from train.recipes import RECIPES, Recipe, recipe
 from train.runs import read_record
 
 BEGIN, END = "<!-- runs:begin -->", "<!-- runs:end -->"
+_COMMANDS = (
+    "The command of each run, word for word, in the order of the table. They are no script: several wrote a folder of "
+    "one name, and files and folders that they name are those of their time; how a run is repeated is told below."
+)
 _HEADINGS = (
     "Run", "Backbone, input", "Recipe, and what differs from it", "Learned from", "Accuracy (95 %)", "Macro-F1", "ECE",
     "Hours", "Computed on",
@@ -115,7 +119,7 @@ def markdown(log: Log) -> str:
             blocks.append(f"Under the protocol `{protocol}`, on other pictures, so not to be compared with the above:")
         blocks.append(markdown_table(_HEADINGS, [_cells(run) for run in runs]))
         commands = "\n".join(run.command for run in runs)
-        blocks.append(f"What repeats them, in the same order:\n\n```\n{commands}\n```")
+        blocks.append(f"{_COMMANDS}\n\n```\n{commands}\n```")
     if log.evaluations:
         blocks.append("Measured on test parts with `python -m train evaluate`:")
         blocks.append(evaluations.markdown(log.evaluations))

@@ -313,8 +313,8 @@ def _rows(records: Sequence[Instructions]) -> list[list[str]]:
     misses = any(entry.l2_misses is not None for by_board in found.values() for entry in by_board.values())
     head = ["Model", "Recipe", "Size, kB"]
     for board in boards:
-        head += [f"{_short(board)}, M", "SDOT, M", *[f"{_short(board)} L2 misses, k"] * misses]
-        head += ["estimate, ms"] * (misses and board == BOARD)
+        head += [f"{_short(board)}, M", f"{_short(board)} SDOT, M", *[f"{_short(board)} L2 misses, k"] * misses]
+        head += [f"{_short(board)} estimate, ms"] * (misses and board == BOARD)
     rows = [head]
     for (name, recipe, _, size), by_board in found.items():
         row = [name, recipe, f"{size / 1e3:,.0f}"]

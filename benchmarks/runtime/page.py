@@ -56,7 +56,7 @@ def read_runtime(paths: Iterable[Path]) -> Runtime:
 
 def markdown(found: Runtime) -> str:
     """Return the page's block: targets, then a table for each kind of record."""
-    parts = ["## Targets\n", targets_table(TARGETS, found)]
+    parts = ["## Targets\n", targets_table(TARGETS, found), "\nAsked: this project's own targets."]
     for title, headings, rows, note in (
         ("A frame, stage by stage", _PIPELINE, _pipeline_rows(found), _PIPELINE_NOTE),
         ("From start to answer", _STARTUP, _startup_rows(found), _STARTUP_NOTE),
@@ -188,7 +188,7 @@ TARGETS: tuple[Target[Runtime], ...] = (
     Target(f"{_OVERHEAD}; a live camera, decoded in its own thread", 10, False, " %",
            lambda found: overhead(found, True)),
     Target("the same with the capture thread's CPU time counted in", 10, False, " %", with_capture),
-    Target("memory over 100,000 frames and before a slow reader, moved by", 5, False, " MB", moved_mb),
+    Target("memory over 100,000 frames and before a slow reader, moved by at most", 5, False, " MB", moved_mb),
     Target("frames that wait for a reader", 1, False, "", waiting),
     Target("`fer-edge image`, start to answer", 1.5, False, " s", lambda found: start_s(found, IMAGE)),
     Target("`fer-edge --help`", 0.3, False, " s", lambda found: start_s(found, HELP)),
@@ -232,7 +232,7 @@ _FOOTPRINT = (
 )  # fmt: skip
 _FOOTPRINT_NOTE = (
     "Installed: all files of the packages without byte code. Seconds: medians over fresh processes, counted from "
-    "inside Python."
+    "inside Python. Installed and packages are those of this record's day."
 )
 _FACES = ("Tool", "ms a face: p50 / p90", "Installed", "Packages", "Answers", "Note")
 _FACES_NOTE = (

@@ -16,15 +16,16 @@ NOTES = (
     "worse. Latency: one face through the network alone (no decoding, no detection), in milliseconds. Speed-up: "
     "median of time ratios to the float32 file over interleaved pairs, with its 95 % interval; the latency of such a "
     "row is that of the same pairs, and float32's that of its pairs with qat-int8. Latencies of rows measured in "
-    "different sessions differ by what else the machine did: compare speed-ups."
+    "different sessions differ by what else the machine did: compare speed-ups. Noisy: so says the run's own verdict."
 )
-_PAIR_HEADINGS = ("Model", "Against", "Times faster (95 %)", "p10 to p90", "Pairs", "Threads", "Runtime", "Machine")
+_PAIR_HEADINGS = ("Model", "Against", "Speed-up (95 %)", "p10 to p90", "Pairs", "Threads", "Runtime", "Machine")
 _CONVERSION_HEADINGS = (
     "Model", "Recipe", "Size", "Operators", "Partitions", "Outside XNNPACK", "In float", "Agreement with the network",
 )  # fmt: skip
-_CONVERSION_NOTE = (
+CONVERSION_NOTE = (
     "Partitions: pieces into which XNNPACK cuts the graph; 1 is best. Outside XNNPACK: operators left to slower "
-    "kernels. Agreement: share of samples where the file gives the class of the network that it was exported from."
+    "kernels. In float: operators that compute in it. Agreement: share of samples where the file gives the class of "
+    "the network that it was exported from."
 )
 
 
@@ -40,7 +41,7 @@ def grids(table: Table) -> tuple[Grid, ...]:
 
 def sections(table: Table) -> list[Section]:
     """Return a section for each of the three tables that has rows."""
-    notes = {"Results": NOTES, "Conversions": _CONVERSION_NOTE, "Interleaved pairs": _PAIR_NOTE}
+    notes = {"Results": NOTES, "Conversions": CONVERSION_NOTE, "Interleaved pairs": PAIR_NOTE}
     return [
         Section(grid.title.lower().replace(" ", "-"), grid.title, grids=(Grid("", grid.headings, grid.lines),),
                 note=notes[grid.title])
@@ -48,8 +49,9 @@ def sections(table: Table) -> list[Section]:
     ]  # fmt: skip
 
 
-_PAIR_NOTE = (
-    "Both took turns on one machine; a ratio is the time of the second over that of the first within one round. "
+PAIR_NOTE = (
+    "Both took turns on one machine; a ratio is the time of the second over that of the first within one round, p10 to "
+    "p90 those of the rounds; below 1, the first is slower. "
     "Figures of two machines are never divided by each other."
 )
 

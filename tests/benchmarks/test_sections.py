@@ -97,7 +97,7 @@ def test_figures_of_two_boards_stand_side_by_side_and_in_no_ratio(report: Report
         if section.key != "size":
             assert all(plot.machine for plot in section.plots), section.key
     pairs = _section(report, "interleaved-pairs")
-    assert [cell.split("×")[0] for cell in _column(pairs, "Times faster (95 %)")] == ["3.00", "0.75"] * 2
+    assert [cell.split("×")[0] for cell in _column(pairs, "Speed-up (95 %)")] == ["3.00", "0.75"] * 2
 
 
 def test_a_figure_of_a_doubtful_run_is_marked_and_the_reason_told(report: Report) -> None:

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +76,7 @@ class Walk:
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """A folder with what the README's reader has: photographs, fer2013.csv, weights and a README."""
+    """A folder with what the README's reader has: photographs, fer2013.csv and a README."""
     import cv2
     from skimage import data
 
@@ -87,7 +86,6 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         assert cv2.imwrite(str(folder / name), data.astronaut()[..., ::-1])
     _write_video(folder / "clip.mp4", cv2.resize(data.astronaut()[..., ::-1], (256, 256)))
     _write_fer2013(folder / "fer2013.csv")
-    _write_weights(folder / "weights.npz")
     (folder / "results").mkdir()
     (folder / "benchmarks").mkdir()
     (folder / "benchmarks" / "results").symlink_to(folder / "results")  # where this project keeps its own
@@ -121,20 +119,6 @@ def _write_fer2013(path: Path) -> None:
             for image, label in zip(faces.images, faces.labels, strict=True):
                 grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
                 writer.writerow([int(label), " ".join(map(str, grey.ravel())), USAGES[role]])
-
-
-def _write_weights(path: Path) -> None:
-    """Write a random EfficientNet-Lite0 without its head, in the format of `--weights FILE`."""
-    from train.networks.building import build
-
-    model = build("efficientnet-lite0", height=32, width=32, classes=7, weights="none")
-    arrays: dict[str, Any] = {
-        f"{layer.name}/{variable.name}": np.asarray(variable)
-        for layer in model.layers
-        for variable in layer.weights
-        if layer.name != "logits" and not variable.name.startswith("seed")
-    }
-    np.savez(path, **arrays)
 
 
 @pytest.mark.parametrize("command", [line for line in own_commands() if line not in ELSEWHERE])

@@ -34,7 +34,7 @@ WORKSTATION = ("train", "convert", "benchmarks")
 SHELL = (
     "sudo apt install ", "sudo useradd ", "sudo userdel ", "sudo python3 -m venv ", "sudo cp ", "sudo rm ",
     "sudo systemctl ", "sudo /usr/local/lib/fer-edge/bin/pip install ", "python3 -m venv ", ". ~/fer-edge/bin/activate",
-    "pip install ", ".venv/bin/python -m tests.edge.fuzz ", "echo performance | sudo tee ", "journalctl ",
+    "pip install ", "python -m tests.edge.fuzz ", "echo performance | sudo tee ", "journalctl ",
 )  # fmt: skip
 
 

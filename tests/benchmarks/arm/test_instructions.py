@@ -128,7 +128,7 @@ def test_markdown_joins_records_of_one_board_each(foreign: Path) -> None:
     halves = [of_fields(both | {"boards": [board]}) for board in both["boards"]]
     text = markdown(halves)
     assert text.splitlines()[:3] == [
-        "| Model | Recipe | Size, kB | Pi 4, M | SDOT, M | Pi 5, M | SDOT, M |",
+        "| Model | Recipe | Size, kB | Pi 4, M | Pi 4 SDOT, M | Pi 5, M | Pi 5 SDOT, M |",
         "|---|---|--:|--:|--:|--:|--:|",
         "| peer | – | 0 | 10.11 | 0.00 | 4.44 | 1.71 |",
     ]
