@@ -24,8 +24,8 @@ from convert.lowering.layout import lay_out
 from convert.lowering.parity import compare, normalize
 from convert.lowering.reading import read
 from convert.lowering.rules import RULES, fold_grey, lower, split_grey
+from convert.lowering.temperature import fold_temperature
 from convert.quantization.finetune import QatConfig, Tuned, finetune
-from convert.quantization.temperature import fold_temperature
 from convert.reporting import report as report_of
 from convert.reporting.progress import Progress
 from convert.reporting.summary import summarize

@@ -9,12 +9,8 @@ import ctypes
 import os
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from edge.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 BACKENDS = ("tensorflow", "jax", "torch")
 ALL = "all"

@@ -16,7 +16,6 @@ from edge.errors import DataError
 LOSSES = ("cross-entropy", "focal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced", "effective")
 EFFECTIVE_BETA = 0.9999
-SMALLEST = 1e-7  # of 1 − p: a power below 1 has no finite slope at 0
 
 
 @dataclass(frozen=True)

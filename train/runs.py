@@ -100,7 +100,7 @@ def load_model(path: Path) -> keras.Model:
     """
     import keras
 
-    import train.networks.convnext  # noqa: F401  (registers its layer)
+    import train.layerscale  # noqa: F401  (registers its layer)
 
     if not path.exists():
         raise DataError(f"expected a Keras model at {path}; nothing is there; finish the training or check the path")

@@ -1,8 +1,8 @@
 """Building the tf_keras functional model of a lowered graph: one function a kind of layer.
 
 After ``convert.lowering.rules``; what it builds is what tfmot annotates and TFLiteConverter exports. It takes the
-normalized picture float32 [batch, height, width, 3] = (raw - zero point) * scale and gives logits float32 [batch,
-classes].
+normalized picture float32 [batch, height, width, 3] = (raw - zero point) * scale and gives logits float32
+[batch, classes].
 """
 
 from __future__ import annotations

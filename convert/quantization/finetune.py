@@ -2,8 +2,7 @@
 
 Between ``convert.quantization.fakequant.calibrate`` and ``convert.tflite.export``. Plain steps in one ``tf.function``
 (XLA on a CPU is eight times slower on depthwise convolutions); the last part of the steps runs with frozen ranges, so
-that the weights settle on the grid that is exported. State is kept in a file, so that a killed run goes on where it
-was.
+that the weights settle on the grid that is exported. State is kept in a file, so that a killed run goes on.
 
 Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network" (the loss); Jacob et al. 2018 (fake quant).
 """

@@ -1,7 +1,7 @@
 """Adam whose steps are shares of each channel's largest weight.
 
 Used by ``convert.quantization.finetune``. Folding batch normalization leaves kernels that differ by a thousand times
-(EfficientNet- Lite0's depthwise ones reach 100, its expanding ones 0.1): one absolute rate would stand still here,
+(EfficientNet-Lite0's depthwise ones reach 100, its expanding ones 0.1): one absolute rate would stand still here,
 destroy there. A rate of 1/127 moves the largest weight of a channel by one int8 step.
 
 Source: Kingma & Ba 2015, "Adam", algorithm 1; relative step sizes: Shazeer & Stern 2018, "Adafactor", section 8.

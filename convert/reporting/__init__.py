@@ -1,1 +1,1 @@
-"""What people read of a conversion: its progress, its JSON's words, its table and its HTML page."""
+"""What a conversion says of itself: the contract inside the file, its report as JSON, table and HTML, its progress."""

@@ -1,1 +1,1 @@
-"""What an exported file must fulfil, what its quantization cost, and in which layer."""
+"""What a network's quantization costs, what an exported file must fulfil, where it runs and how fast."""

@@ -76,8 +76,7 @@ class IntegerNetwork:
 
         Args:
             flatbuffer: The int8 file, for its scales alone.
-            graph: Of the network as it was exported (``convert.lowering.layout.lay_out``); its weights are not looked
-                at.
+            graph: Of the exported network (``convert.lowering.layout.lay_out``); its weights are not looked at.
             reference: Of ``convert.quantization.fakequant.for_export``: kernels and biases on their grids, ranges set.
         """
         self.graph, self.reference = graph, reference

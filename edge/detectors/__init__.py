@@ -1,8 +1,7 @@
 """Face detectors: pictures in, boxes in the reference convention out.
 
 The reference convention is YuNet's box (forehead to chin, ear to ear), which `edge.pictures.preprocess.crop_face` and
-the crop of every contract count on. Haar's and BlazeFace's squares are converted to it by constants measured on FER2013
-faces.
+the crop of every contract count on. Haar's and BlazeFace's squares become it by constants measured on FER2013 faces.
 
 Small faces, measured on the photographs grace_hopper and astronaut, scaled, at eight places in 1920 x 1440 pixels:
 YuNet at 640 pixels begins to miss faces 2 % of the longer side wide, at 320 pixels 4 %. Haar misses one in thirty down

@@ -236,12 +236,12 @@ def sound_fps(value: float) -> float:
 
 def _advice() -> str:
     """Return what to do about a camera that does not open, on this machine."""
-    from edge.system.board import board
+    from edge.system.board import board, raspberry_pi
     from edge.system.machine import Machine
 
     found = sorted(str(path) for path in Path("/dev").glob("video*"))
     present = f"devices here: {', '.join(found)}" if found else "there is no /dev/video* here"
-    if "raspberry pi" in (board(Machine()) or "").lower():
+    if raspberry_pi(board(Machine())) is not None:
         return f"{present}; {_RIBBON}"
     return f"{present}; check its cable and the group video, or name another source"
 

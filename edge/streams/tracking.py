@@ -82,8 +82,7 @@ class Track:
         detected: whether this very frame's detection found it.
         velocity: of the box's centre, pixels a second (x, y).
         hit_centre: centre of its last detection's box, (x, y) in pixels.
-        look: see `edge.streams.motion.appearance`; an average over detections that no other face overlaps; None if
-            unknown.
+        look: see `edge.streams.motion.appearance`; an average over detections that no other face overlaps.
         newest_look: that of its last detection alone; None if unknown.
     """
 

@@ -32,10 +32,10 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = "ai-edge-litert"
 PICTURES = 8
 DEVICE_TESTS = (
-    "test_interpreter.py",
+    "inference/test_interpreter.py",
     "test_recognizer.py",
-    "test_modelfile.py",
-    "test_flatbuffer.py",
+    "inference/test_modelfile.py",
+    "inference/test_flatbuffer.py",
     "test_labels.py",
 )
 LATENCY = ["benchmark", "latency", "--runs", "3", "--warmup", "1", "--record", "latency.json"]

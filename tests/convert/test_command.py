@@ -24,7 +24,7 @@ def grey_faces(part: str) -> tuple[np.ndarray, np.ndarray]:
     """The drawn faces in grey, uint8 [n, 16, 16, 3] with r = g = b, and their labels."""
     from edge.pictures.preprocess import fit
     from train.datasets import load
-    from train.evaluation.evaluate import as_colour
+    from train.datasets.mapping import as_colour
 
     drawn = load("synthetic", progress=False).part(part)
     images = as_colour(drawn.images, "grey")

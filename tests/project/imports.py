@@ -1,10 +1,12 @@
-"""The import checker: which top-level packages a source file imports, wherever in the file it does so."""
+"""The import checker: what a source file imports, wherever in the file it does so, and whether it may where it lies."""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 LINE = ("edge", "train", "convert", "benchmarks")
@@ -101,6 +103,26 @@ def upward(path: Path, source: str) -> list[str]:
     ]
 
 
+def circle(folder: str, sources: Mapping[Path, str]) -> list[str]:
+    """Return rooms and single modules of a folder that import each other in a circle, lazily too; empty: none do.
+
+    Args:
+        folder: one of `LINE`.
+        sources: path relative to the root -> source, of the folder's files.
+    """
+    graph: dict[str, set[str]] = {}
+    for path, source in sources.items():
+        here = path.parts[1].removesuffix(".py")
+        named = [found.module.split(".") for found in imports_of(source)]
+        graph.setdefault(here, set()).update(parts[1] for parts in named if parts[0] == folder and len(parts) > 1)
+    sorter = TopologicalSorter({here: (there & graph.keys()) - {here} for here, there in graph.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def _edge_may(path: Path, found: Import) -> bool:
     if found.package in EVERYWHERE or found.package in BASE or found.package == "edge":
         return True
@@ -113,7 +135,7 @@ def _edge_may(path: Path, found: Import) -> bool:
 
 
 def _from(module: str, name: str) -> str:
-    return f"{module}.{name}" if module == "tensorflow" else module
+    return f"{module}.{name}" if module == "tensorflow" or module in LINE else module
 
 
 def _is_import_call(function: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""edge <- train <- convert <- benchmarks: a folder imports only from folders to its left."""
+"""edge <- train <- convert <- benchmarks: a folder imports only from those to its left, a room from those below it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge.inference.interpreter import RUNTIMES
-from tests.project.imports import INTERPRETERS, LINE, ROOMS, imports_of, upward, violations
+from tests.project.imports import INTERPRETERS, LINE, ROOMS, circle, imports_of, upward, violations
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERPRETER = "edge/inference/interpreter.py"
+IMAGES, CAMERA = "edge/pictures/images.py", "edge/commands/camera.py"
 
 
 def _sources(folder: str) -> list[Path]:
@@ -35,10 +36,24 @@ def test_a_room_imports_only_from_those_below_it(folder: str) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("folder", LINE)
+def test_rooms_and_single_modules_import_each_other_in_no_circle(folder: str) -> None:
+    sources = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in _sources(folder)}
+    assert circle(folder, sources) == []
+
+
+def test_a_circle_through_a_single_module_is_found() -> None:
+    room, single = Path("train/evaluation/metrics.py"), Path("train/runs.py")
+    assert circle("train", {room: "from train.runs import Run", single: "import edge"}) == []
+    found = circle("train", {room: "from train import runs", single: "def f():\n    import train.evaluation.plots"})
+    assert set(found) == {"evaluation", "runs"}
+
+
 @pytest.mark.parametrize(
     ("path", "source", "message"),
     [
         ("train/datasets/core.py", "def f():\n    from train.fitting import fit", "datasets imports train.fitting,"),
+        ("train/datasets/core.py", "from train import fitting, runs", "datasets imports train.fitting,"),
         ("edge/sources/live.py", "import edge.streams.stream", "imports edge.streams.stream, which lies above it"),
         ("convert/tflite/export.py", "import convert.verification.checks", "tflite imports convert.verification"),
     ],
@@ -51,25 +66,25 @@ def test_an_import_from_above_is_found(path: str, source: str, message: str) -> 
 @pytest.mark.parametrize(
     ("path", "source", "message"),
     [
-        ("edge/images.py", "import train", "edge imports train, which lies to its right"),
-        ("edge/images.py", "def f():\n    from convert.rules import lower", "edge imports convert.rules"),
-        ("edge/images.py", "import matplotlib.pyplot as plt", "edge imports matplotlib.pyplot, which no device has"),
-        ("edge/images.py", "import PIL.Image", "edge imports PIL.Image"),
-        ("edge/images.py", "def f():\n    import ai_edge_litert", "edge imports ai_edge_litert"),
+        (IMAGES, "import train", "edge imports train, which lies to its right"),
+        (IMAGES, "def f():\n    from convert.lowering.rules import f", "edge imports convert.lowering.rules"),
+        (IMAGES, "import matplotlib.pyplot as plt", "edge imports matplotlib.pyplot, which no device has"),
+        (IMAGES, "import PIL.Image", "edge imports PIL.Image"),
+        (IMAGES, "def f():\n    import ai_edge_litert", "edge imports ai_edge_litert"),
         (INTERPRETER, "import ai_edge_litert.interpreter", "edge imports ai_edge_litert.interpreter"),
         (INTERPRETER, "def f():\n    import tensorflow as tf", "edge imports tensorflow,"),
         (INTERPRETER, "def f():\n    import tensorflow.python", "edge imports tensorflow.python"),
-        ("edge/camera.py", "import importlib\nx = importlib.import_module('sklearn')", "edge imports sklearn"),
-        ("edge/camera.py", "x = __import__('keras')", "edge imports keras"),
-        ("edge/camera.py", "import importlib\nx = importlib.import_module(name)", "a name that no reader can see"),
-        ("edge/camera.py", "import typing\nif typing.TYPE_CHECKING:\n    import keras", "edge imports keras"),
-        ("edge/camera.py", "def f():\n    import picamera2", "edge imports picamera2"),
+        (CAMERA, "import importlib\nx = importlib.import_module('sklearn')", "edge imports sklearn"),
+        (CAMERA, "x = __import__('keras')", "edge imports keras"),
+        (CAMERA, "import importlib\nx = importlib.import_module(name)", "a name that no reader can see"),
+        (CAMERA, "import typing\nif typing.TYPE_CHECKING:\n    import keras", "edge imports keras"),
+        (CAMERA, "def f():\n    import picamera2", "edge imports picamera2"),
         ("edge/commands/serve.py", "def f():\n    import aiohttp", "edge imports aiohttp"),
         ("edge/sources/devices.py", "import picamera2", "edge imports picamera2"),
         ("train/fitting/fit.py", "def f():\n    import tensorflow as tf", "train imports tensorflow;"),
         ("train/fitting/fit.py", "from tf_keras.layers import Dense", "train imports tf_keras.layers"),
         ("train/fitting/fit.py", "import tensorflow_model_optimization", "train imports tensorflow_model_optimization"),
-        ("train/fitting/fit.py", "from benchmarks import table", "train imports benchmarks, which lies to its right"),
+        ("train/fitting/fit.py", "from benchmarks import table", "train imports benchmarks.table, which lies to its"),
         ("convert/a.py", "class A:\n    def f(self):\n        import benchmarks.table", "convert imports benchmarks"),
         ("benchmarks/plot.py", "from tests.benchmarks import handmade", "benchmarks imports the tests"),
     ],
@@ -83,12 +98,12 @@ def test_the_check_catches(path: str, source: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("edge/images.py", "import os\nimport numpy as np\nimport cv2, click\nfrom edge.errors import ImageError"),
-        ("edge/images.py", "from . import errors\nfrom .errors import ImageError"),
+        (IMAGES, "import os\nimport numpy as np\nimport cv2, click\nfrom edge.errors import ImageError"),
+        (IMAGES, "from .. import errors\nfrom ..errors import ImageError"),
         (INTERPRETER, "def f():\n    from tensorflow import lite\n    import tflite_runtime.interpreter"),
         ("edge/sources/devices.py", "def f():\n    from picamera2 import Picamera2"),
         ("edge/web/app.py", "def f():\n    from aiohttp import web"),
-        ("train/fitting/fit.py", "import keras\nimport sklearn\nfrom edge import images"),
+        ("train/fitting/fit.py", "import keras\nimport sklearn\nfrom edge.pictures import images"),
         ("convert/tflite/export.py", "import tensorflow as tf\nimport train.runs\nimport edge"),
         ("benchmarks/demo.py", "import convert, train, edge, matplotlib"),
     ],

@@ -2,9 +2,8 @@
 
 Rotation, shift, zoom, flip and RandAugment's geometric operations are composed into one matrix, so the data set's
 picture (48 px) goes to the network's size (64 px, say) in a single bilinear step: a small face is blurred once and not
-five times. :mod:`train.augmentation.randaugment` draws RandAugment's operations, :mod:`train.augmentation.mixing`
-erasing, MixUp and CutMix, and :mod:`train.augmentation.rendering` puts them together; nothing of it is saved with the
-model.
+five times. ``randaugment`` draws RandAugment's operations, ``mixing`` erasing, MixUp and CutMix, and ``rendering`` puts
+them together; nothing of it is saved with the model.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class Augmenting(keras.layers.Layer):
         return keras.KerasTensor((pictures.shape[0], self._height, self._width, 3), dtype="float32")
 
     def call(self, pictures: Any, tables: Any, parameters: Any) -> Any:
-        """Return float32 pictures ``(n, height, width, 3)`` in 0–255 from what :func:`rendering.pack` gives."""
+        """Return float32 pictures ``(n, height, width, 3)`` in 0–255 from what :func:`pack` gives."""
         small = self._padded(_looked_up(pictures, tables))
         maps = ops.pad(parameters[:, :6], [[0, 0], [0, 2]])
         moved = ops.image.affine_transform(
@@ -167,7 +167,7 @@ class Augmenting(keras.layers.Layer):
 
 
 def augmenting(model: keras.Model) -> keras.Model:
-    """Return a model for training alone: what :func:`rendering.pack` gives -> pictures -> ``model``'s outputs."""
+    """Return a model for training alone: what :func:`pack` gives -> pictures -> ``model``'s outputs."""
     height, width, _ = model.inputs[0].shape[1:]
     pictures = keras.Input((None, None, None), name="pictures", dtype="uint8")
     tables = keras.Input((LEVELS,), name="tables", dtype="uint8")

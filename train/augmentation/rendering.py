@@ -1,9 +1,8 @@
 """A batch of augmented pictures: draw what happens to each, then make them with OpenCV or in the training model.
 
 The order is look-up table, one resampling, erasing, mixing. :func:`draw` decides everything from one random generator;
-:func:`render` makes the pictures on a CPU, :func:`train.augmentation.batches.augmenting` inside a Keras model on an
-accelerator. Same draws, same pictures (but for OpenCV's rounding of positions to 1/32 pixel and of values to whole
-levels).
+:func:`render` makes the pictures on a CPU, ``batches.augmenting`` inside a Keras model on an accelerator. Same draws,
+same pictures (but for OpenCV's rounding of positions to 1/32 pixel and of values to whole levels).
 """
 
 from __future__ import annotations

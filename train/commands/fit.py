@@ -439,7 +439,7 @@ def _short(value: Any, other: Any) -> str:
 
 
 def _dataset(config: FitConfig, recipe: Recipe) -> Dataset:
-    from train.evaluation.evaluate import as_colour
+    from train.datasets.mapping import as_colour
 
     dataset = load(config.dataset, config.data, progress=not config.quiet, votes=config.votes)
     dataset = apply_protocol(dataset, config.protocol)

@@ -1,7 +1,7 @@
 """Data sets by name, each mapped to the canonical labels and to its official part names.
 
-First step of training: files on disk -> :class:`Dataset`. ``load`` is the only entry; unknown names are refused with
-the list.
+First step of training: files on disk -> :class:`Dataset`. ``load`` is the only way to one; beside it are protocols, the
+audit, and labels and pictures as a run knows them. Unknown names are refused with the list.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from edge.labels import EMOTIONS
 from train.datasets.core import Dataset, Part, fingerprint
 from train.datasets.pixelcsv import CSV, SIDE_PX, USAGES, read_pixels
 from train.datasets.published import check_counts
-from train.datasets.votes import read_votes, soft_targets
+from train.datasets.votes import VOTES_NOTE, read_votes, soft_targets
 
 ROLES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 PUBLISHED = {
@@ -26,7 +26,6 @@ PUBLISHED = {
     "PublicTest": dict(zip(EMOTIONS, (467, 56, 496, 895, 653, 415, 607), strict=True)),
     "PrivateTest": dict(zip(EMOTIONS, (491, 55, 528, 879, 594, 416, 626), strict=True)),
 }
-VOTES_NOTE = "annotators' votes of FER+ are attached: extra supervision wherever a result uses them"
 # FER2013's 48-pixel frame around YuNet's box (median 39 x 47 px, left 4, top 1 over raw faces): the frame's side is
 # 48/47 of the box's height, its centre (24, 24) lies (+0.5, -0.5) px from the box's centre (23.5, 24.5).
 CROP = CropSpec(side_scale=48 / 47, offset_x=0.5 / 48, offset_y=-0.5 / 48, resolution_px=SIDE_PX, alignment="none")
@@ -49,9 +48,7 @@ def load_fer2013(path: Path, *, votes: Path | None = None, progress: bool = True
             return _folder_edition(path, votes, progress)
         path = path / CSV
     images, labels, usage = read_pixels(path, progress=progress)
-    shares = None
-    if votes is not None:
-        shares = soft_targets(read_votes(votes, usage))
+    shares = None if votes is None else soft_targets(read_votes(votes, usage))
     parts = by_usage(images, labels.astype(np.int64), usage, path, shares)
     notes = [note for name, part in parts.items() for note in _subset(name, part)]
     if votes is not None:

@@ -1,13 +1,8 @@
 """FER+: FER2013's pictures with ten annotators' votes each, as majority labels and as soft targets.
 
-``fer2013new.csv`` has one row of votes for every row of ``fer2013.csv``, in the same order. Its rules are those of the
-FER+ authors' own code: votes that an option got from one annotator alone are outliers and count as none; the option
-with more than half of what remains is the label; without one the picture is unknown and dropped, as are pictures whose
-majority is ``unknown`` or ``NF`` (not a face). That leaves 25,060 / 3,199 / 3,153 pictures of eight emotions, the
+Pictures without a majority among the votes (``train.datasets.votes`` has the rules), and those whose majority is
+``unknown`` or ``NF`` (not a face), are dropped. That leaves 25,060 / 3,199 / 3,153 pictures of eight emotions, the
 published numbers; contempt, which the seven emotions lack, is dropped too.
-
-Source: Barsoum et al., "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label
-Distribution", 2016, section 3; github.com/microsoft/FERPlus, src/ferplus.py (MIT).
 """
 
 from __future__ import annotations
@@ -19,9 +14,9 @@ import numpy as np
 from edge.errors import DataError
 from edge.labels import DATASET_LABELS, EMOTIONS
 from train.datasets.core import Dataset, fingerprint
-from train.datasets.fer2013 import CROP, ROLES, VOTES_NOTE, by_usage
+from train.datasets.fer2013 import CROP, ROLES, by_usage
 from train.datasets.pixelcsv import CSV, USAGES, read_pixels
-from train.datasets.votes import CONTEMPT, OPTIONS, UNKNOWN, VOTES_CSV, majority, read_votes, soft_targets
+from train.datasets.votes import CONTEMPT, OPTIONS, UNKNOWN, VOTES_CSV, VOTES_NOTE, majority, read_votes, soft_targets
 
 
 def load_ferplus(path: Path, *, votes: Path | None = None, progress: bool = True) -> Dataset:

@@ -9,8 +9,7 @@ FER2013 repeats itself: pictures of its test parts recur in Training, and a mode
   on both sides of it, so its figures are too good; a validation part is held out of the rest, so that nothing is
   selected on the test part all the same.
 
-``+near4`` behind any of them also removes what all but repeats a held-out picture (see
-``train.datasets.audit.drop_leaks``).
+``+near4`` behind any of them also removes what all but repeats a held-out picture (see ``audit.drop_leaks``).
 """
 
 from __future__ import annotations

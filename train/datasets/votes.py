@@ -1,5 +1,9 @@
 """The annotators' votes of FER+ (``fer2013new.csv``): read, counted by its authors' rules, shared out over emotions.
 
+There is one row of votes for every row of ``fer2013.csv``, in the same order. The rules are those of the authors' own
+code: votes that an option got from one annotator alone are outliers and count as none; the option with more than half
+of what remains is the label; without one the picture is unknown.
+
 Source: Barsoum et al., "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label
 Distribution", 2016, section 3; github.com/microsoft/FERPlus, src/ferplus.py (MIT).
 """
@@ -20,6 +24,7 @@ OPTIONS = tuple(DATASET_LABELS["ferplus"])  # the vote columns: eight emotions, 
 UNKNOWN = OPTIONS.index("unknown")
 CONTEMPT = OPTIONS.index("contempt")
 ANNOTATORS = 10
+VOTES_NOTE = "annotators' votes of FER+ are attached: extra supervision wherever a result uses them"
 
 
 def read_votes(path: Path, usage: np.ndarray) -> np.ndarray:
@@ -65,7 +70,7 @@ def majority(votes: np.ndarray) -> np.ndarray:
     Args:
         votes: integers (n, 10).
     """
-    kept = without_outliers(votes)
+    kept = _without_outliers(votes)
     return np.where(2 * kept.max(axis=1) > kept.sum(axis=1), kept.argmax(axis=1), UNKNOWN)
 
 
@@ -78,7 +83,7 @@ def soft_targets(votes: np.ndarray) -> np.ndarray:
     Args:
         votes: integers (n, 10), columns in the order of ``OPTIONS``.
     """
-    kept = without_outliers(votes)
+    kept = _without_outliers(votes)
     names = list(DATASET_LABELS["ferplus"].values())
     emotions = kept[:, [names.index(name) for name in EMOTIONS]]
     seen = emotions.sum(axis=1, keepdims=True)
@@ -86,7 +91,7 @@ def soft_targets(votes: np.ndarray) -> np.ndarray:
     return np.where(agreed, emotions / np.maximum(seen, 1), 0.0).astype(np.float32)
 
 
-def without_outliers(votes: np.ndarray) -> np.ndarray:
+def _without_outliers(votes: np.ndarray) -> np.ndarray:
     """Return the votes as int64 with the single ones set to 0."""
     return np.where(votes > 1, votes, 0).astype(np.int64)
 

@@ -18,15 +18,13 @@ from edge.benchmarking.statistics import paired_difference
 from edge.errors import DataError
 from edge.files import write_atomically
 from train.datasets import Dataset, Part
-from train.datasets.mapping import as_colour, map_labels
+from train.datasets.mapping import map_labels
 from train.evaluation.calibration import fit_temperature, softmax, temperature_effect
 from train.evaluation.leakage import Ancestor, Exposure, exposure, grey_digests, is_own, seen_rows, supervision
 from train.evaluation.metrics import summarize
 from train.evaluation.plots import plot_confusion, plot_reliability
 from train.evaluation.predictions import FOLDER, Predictions, predictions, stem
 from train.runs import Run
-
-__all__ = ["FOLDER", "as_colour", "evaluate_run", "keep_evaluation", "map_labels", "refuse_leaks"]
 
 KIND = "evaluation"  # of the record that `evaluate` keeps
 LEAST_VALIDATION_SHARE = 0.5  # of the validation part that must be left to fit the temperature on

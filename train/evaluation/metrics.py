@@ -27,8 +27,7 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str
         ``samples``, ``accuracy`` and its 95 % bootstrap interval ``ci95``, ``macro_f1`` (plain mean over the classes
         that occur in ``labels``: scikit-learn's with these classes as its labels; ``edge.benchmarking.statistics``
         takes the same mean) and its ``macro_f1_ci95``, ``weighted_f1``, ``negative_log_likelihood``, ``ece`` (expected
-        calibration error), ``per_class`` (precision, recall, f1, support by name) and ``confusion`` (rows true, columns
-        predicted).
+        calibration error), ``per_class`` (precision, recall, f1, support by name) and ``confusion`` (rows true).
     """
     from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 

@@ -126,8 +126,7 @@ def plot_reliability(calibration: Mapping[str, Any], title: str, path: Path) -> 
 
     Args:
         calibration: ``before`` and perhaps ``after`` (``count``, ``confidence`` and ``accuracy`` by bin), with
-            ``ece_before``, ``ece_after`` and ``temperature``, as :func:`train.evaluation.evaluate.evaluate_run` gives
-            them.
+            ``ece_before``, ``ece_after`` and ``temperature``, as ``evaluate.evaluate_run`` gives them.
         title: above the plot.
         path: PNG to write.
     """

@@ -11,8 +11,6 @@ from train.augmentation.augment import TTA_VIEWS, compose, shrink_to, warp
 from train.devices import kinds
 from train.evaluation.calibration import softmax
 
-__all__ = ["TTA_VIEWS", "accelerated", "predict", "predict_logits", "predict_views", "softmax", "uses_xla", "views"]
-
 BATCH = 256
 CROP_SHIFT = 0.05
 

@@ -1,1 +1,1 @@
-"""The training loop: losses, distillation, averaged weights, checkpoints, and what a killed run goes on from."""
+"""The training loop: losses, distillation, averaged weights, checkpoints, what a killed run needs, and its speed."""

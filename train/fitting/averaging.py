@@ -18,10 +18,10 @@ from keras import layers
 
 from train.augmentation.batches import Batches, augmenting
 from train.evaluation.predict import uses_xla
+from train.fitting.modes import InMode
 from train.fitting.state import random_state
-from train.networks.applications import leaves
 from train.networks.building import set_trainable
-from train.networks.modes import InMode
+from train.networks.layers import leaves
 from train.recipes import Phase
 
 BATCHES = 20  # passes; fewer batches come round again

@@ -19,8 +19,9 @@ import numpy as np
 from edge.errors import DataError
 from edge.files import sha256_of, write_atomically
 from train.datasets import Part
+from train.evaluation.calibration import softmax
 from train.evaluation.metrics import summarize
-from train.evaluation.predict import predict_logits, softmax
+from train.evaluation.predict import predict_logits
 from train.fitting.averaging import Statistics, averaged
 from train.fitting.state import Progress, save_state
 from train.recipes import Phase, Recipe

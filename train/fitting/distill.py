@@ -21,8 +21,8 @@ from edge.files import sha256_of
 from edge.inference.modelfile import read_model
 from train.datasets import WITH_VOTES, Dataset
 from train.evaluation.leakage import KEYS, LABELS, THROUGH_START, THROUGH_TEACHER, unrecorded
+from train.fitting.modes import InMode
 from train.networks.folding import folded
-from train.networks.modes import InMode
 from train.networks.quantized import is_shipped, load_shipped, record_of
 from train.recipes import Recipe
 from train.runs import MODEL_FILE, load_run, read_config

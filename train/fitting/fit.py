@@ -77,7 +77,8 @@ def train_run(
         report: gets one line an epoch.
         resume: go on from ``state.npz`` where there is one.
         on_device: augment on the accelerator; ``None`` decides by whether there is one.
-        precision: what the network computes in: ``float32``, ``float16`` or ``bfloat16``.
+        precision: what the network computes in: ``float32``, ``float16`` or ``bfloat16``
+            (:mod:`train.networks.precision`).
         tensorboard: write TensorBoard logs into the run (see :func:`check_tensorboard`).
         verbose: show Keras' progress bar.
 

@@ -18,7 +18,9 @@ import numpy as np
 from keras import ops
 
 from edge.errors import DataError
-from train.losses import LOSSES, SMALLEST, Distillation
+from train.losses import LOSSES, Distillation
+
+SMALLEST = 1e-7  # of 1 − p: a power below 1 has no finite slope at 0
 
 
 def make_loss(

@@ -1,1 +1,1 @@
-"""Backbones and what their weights begin with: ImageNet, files, other networks, shipped .tflite files."""
+"""Networks: backbones and users' own, what their weights begin with, and how they are changed (frozen, folded)."""

@@ -30,9 +30,9 @@ import keras
 import numpy as np
 
 from edge.errors import DataError
+from train.networks.layers import LOGITS, leaves
 from train.networks.residual import drop_branch
 
-LOGITS = "logits"
 OURS_SCALE, OURS_ZERO = 128.0, 128.0
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 BUILT_IN_RATE = 0.2  # stochastic depth of keras.applications' EfficientNets
@@ -184,25 +184,6 @@ def fold(
         follower.moving_mean.assign((mean - shift).astype(np.float32))
     else:
         raise DataError(f"expected a bias in {stem.name} or a BatchNormalization after it; got neither; use none")
-
-
-def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers that are new for this task: the logits."""
-    return [model.get_layer(LOGITS)]
-
-
-def leaves(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers of a model in order, nested models taken apart."""
-    found: list[keras.layers.Layer] = []
-    for layer in model.layers:
-        found.extend(leaves(layer) if isinstance(layer, keras.Model) else [layer])
-    return found
-
-
-def containers(model: keras.Model) -> list[keras.Model]:
-    """Return a model and all models in it, outer ones first."""
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return [model, *(container for layer in inner for container in containers(layer))]
 
 
 def _with_rate(body: keras.Model, stochastic_depth: float) -> keras.Model:

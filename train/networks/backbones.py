@@ -32,11 +32,10 @@ import keras
 from keras import layers
 
 from train.networks import applications, convnext
-from train.networks.applications import LOGITS, Features, NameOfLayer
+from train.networks.applications import Features, NameOfLayer
 from train.networks.efficientnet_lite import efficientnet_lite0, efficientnet_lite0_fine, efficientnet_lite0_os16
+from train.networks.layers import LOGITS, normalized
 from train.networks.mini_xception import mean_of_class_maps, mini_xception
-
-RESCALING = "normalize"
 
 
 @dataclass(frozen=True)
@@ -144,8 +143,7 @@ def assemble(
     """
     backbone = BACKBONES[name]
     pictures = keras.Input((height, width, 3), name="pictures")
-    x = layers.Rescaling(1 / 128, offset=-1.0, name=RESCALING)(pictures)
-    x = backbone.features(x, stochastic_depth)
+    x = backbone.features(normalized(pictures), stochastic_depth)
     logits = (backbone.logits or _pooled_logits(backbone))(x, classes, dropout)
     return keras.Model(pictures, logits, name=name.replace("-", "_"))
 

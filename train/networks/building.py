@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -12,15 +12,14 @@ from keras import layers
 from edge.errors import DataError
 from train.datasets.mapping import LUMINANCE
 from train.networks import applications
-from train.networks.applications import LOGITS, containers, head_layers, leaves
 from train.networks.backbones import BACKBONES, assemble
-from train.networks.foreign import adopt, origin
+from train.networks.foreign import Report, adopt, origin
+from train.networks.layers import LOGITS, containers, head_layers, leaves
 from train.networks.weights import load_weights_file
 
 MIN_SIDE_PX = 32
 COLOURS = ("rgb", "grey")
 _OTHER_WEIGHTS = "give --weights FILE, none, or default or small, the models that ship, where the layers are theirs"
-Report = Callable[[str], None]
 
 
 def build(

@@ -10,16 +10,15 @@ size Atto from timm's ``convnext_atto`` (2-2-6-2 blocks of 40-80-160-320 filters
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
+from train.layerscale import LayerScale
 from train.networks.residual import drop_branch
 
 EPSILON = 1e-6
-SCALE_AT_START = 1e-6
 STEM_STRIDE = 4
 EXPANSION = 4
 
@@ -34,32 +33,6 @@ class Size:
 
 ATTO = Size((2, 2, 6, 2), (40, 80, 160, 320))
 TINY = Size((3, 3, 9, 3), (96, 192, 384, 768))
-
-
-@keras.saving.register_keras_serializable(package="fer_edge")
-class LayerScale(layers.Layer):
-    """Each channel times a trainable factor ``gamma`` float32 (channels,) that starts small.
-
-    Source: Touvron et al., "Going deeper with Image Transformers", ICCV 2021, equation 4. Keras has no public layer
-    for it; a 1×1 depthwise convolution computes the same, at a hundred times the cost under XLA on a CPU (tried).
-    """
-
-    def __init__(self, init_values: float = SCALE_AT_START, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.init_values = init_values
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make ``gamma``."""
-        start = keras.initializers.Constant(self.init_values)
-        self.gamma = self.add_weight(shape=(input_shape[-1],), initializer=start, name="gamma")
-
-    def call(self, inputs: Any) -> Any:
-        """Return ``inputs`` times ``gamma`` along the last axis."""
-        return inputs * self.gamma
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        return super().get_config() | {"init_values": self.init_values}
 
 
 def convnext(x: keras.KerasTensor, size: Size, stochastic_depth: float) -> keras.KerasTensor:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from train.networks.applications import containers, leaves
+from train.networks.layers import containers, leaves
 
 # These classes themselves: a subclass may compute something else.
 _KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)

@@ -16,8 +16,8 @@ import keras
 from keras import layers
 
 from edge.errors import DataError
-from train.networks.applications import LOGITS, leaves
 from train.networks.identities import IDENTITIES
+from train.networks.layers import LOGITS, leaves, normalized
 from train.networks.precision import in_float32
 from train.runs import load_model
 
@@ -53,7 +53,7 @@ def adopt(path: Path, *, height: int, width: int, classes: int, dropout: float, 
     if not fixed:
         trunk = _at_size(trunk, (height, width, 3))
     pictures = keras.Input((height, width, 3), name="pictures")
-    x = pictures if normalizes else layers.Rescaling(1 / 128, offset=-1.0, name="normalize")(pictures)
+    x = pictures if normalizes else normalized(pictures)
     x = trunk(x)
     if len(x.shape) == 4:
         x = layers.GlobalAveragePooling2D(name="pool")(x)

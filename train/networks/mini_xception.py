@@ -14,7 +14,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from train.networks.applications import LOGITS
+from train.networks.layers import LOGITS
 
 STEM_FILTERS = 8
 FILTERS = (16, 32, 64, 128)  # of the four residual blocks, each of which halves the map

@@ -26,7 +26,7 @@ def at_precision(model: keras.Model, precision: str) -> keras.Model:
     Raises:
         DataError: the precision is unknown.
     """
-    from train.networks.applications import head_layers, leaves
+    from train.networks.layers import head_layers, leaves
 
     if precision not in PRECISIONS:
         raise DataError(f"expected a precision of {', '.join(PRECISIONS)}; got {precision!r}; choose one of them")
@@ -46,7 +46,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
     For networks that were built under a global policy of 16 bits, which travels in their file layer by layer.
     """
-    from train.networks.applications import leaves
+    from train.networks.layers import leaves
 
     if all(layer.dtype_policy.name not in SIXTEEN_BITS for layer in leaves(model)):
         return model

@@ -5,8 +5,7 @@ convolution before it; here each gets one again, with the statistics that pictur
 as the file does and still trains as any network with batch norms. What rounding to 8 bits took stays lost.
 
 Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only
-inference", section 3.2 (the folding that is undone). How the converter lays kernels out:
-``convert/lowering/layout.py``.
+inference", section 3.2 (the folding that is undone). Kernels as laid out by ``convert.lowering.layout``.
 """
 
 from __future__ import annotations
@@ -26,10 +25,11 @@ from edge.inference.interpreter import Classifier, find_runtime
 from edge.inference.modelfile import SHIPPED, ModelFile, read_model
 from edge.pictures.preprocess import fit
 from train.datasets.mapping import as_colour
+from train.evaluation.calibration import softmax
 from train.evaluation.leakage import KEYS, read_before
-from train.evaluation.predict import predict_logits, softmax
-from train.networks.applications import leaves
+from train.evaluation.predict import predict_logits
 from train.networks.backbones import BACKBONES, assemble
+from train.networks.layers import leaves
 
 SUFFIX = ".tflite"
 PICTURES = 512  # that the statistics are taken from

@@ -18,8 +18,8 @@ import numpy as np
 
 from edge.errors import DataError
 from train.archives import read_arrays
-from train.networks.applications import LOGITS, leaves
 from train.networks.efficientnet_lite import names_in_efficientnet_b0, only_in_whole_lite0
+from train.networks.layers import LOGITS, leaves
 from train.networks.quantized import arrays_of, is_shipped, load_shipped
 from train.runs import load_model
 

@@ -12,9 +12,10 @@ from edge.pictures.preprocess import fit
 from tests.train.conftest import tiny_model
 from train.augmentation.augment import warp
 from train.datasets import Dataset
-from train.evaluation.evaluate import as_colour, map_labels
+from train.datasets.mapping import as_colour, map_labels
+from train.evaluation.calibration import softmax
 from train.evaluation.metrics import class_table, summarize
-from train.evaluation.predict import predict, predict_logits, predict_views, softmax, views
+from train.evaluation.predict import predict, predict_logits, predict_views, views
 
 
 def test_summary_of_four_samples_is_as_worked_out_by_hand() -> None:

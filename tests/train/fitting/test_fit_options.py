@@ -205,13 +205,6 @@ def test_run_in_16_bits_saves_a_plain_float32_model(precision: str, tmp_path: Pa
     assert summarize(part.labels, predict(saved, part.images), faces.labels)["macro_f1"] == pytest.approx(best)
 
 
-def test_float32_is_the_model_itself_and_another_precision_is_refused() -> None:
-    model = tiny_model()
-    assert at_precision(model, "float32") is model
-    with pytest.raises(DataError, match="expected a precision of float32, float16, bfloat16; got 'int8'"):
-        at_precision(model, "int8")
-
-
 def test_tensorboard_gets_a_folder_a_phase(tmp_path: Path, faces: Dataset) -> None:
     require("tensorboard")
     check_tensorboard()

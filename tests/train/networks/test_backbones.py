@@ -13,11 +13,11 @@ import pytest
 from edge.errors import DataError
 from tests.train.conftest import tiny_model
 from tests.train.drawn import draw_weights
+from train.layerscale import LayerScale
 from train.networks import applications
-from train.networks.applications import leaves
 from train.networks.backbones import BACKBONES
 from train.networks.building import build, set_trainable
-from train.networks.convnext import LayerScale
+from train.networks.layers import leaves
 from train.networks.weights import load_npz_weights, load_weights_file
 
 

@@ -11,10 +11,10 @@ import pytest
 from keras import layers
 
 from train.fitting.distill import with_teacher
-from train.networks.applications import leaves
+from train.fitting.modes import InMode
 from train.networks.building import build
 from train.networks.folding import folded
-from train.networks.modes import InMode
+from train.networks.layers import leaves
 
 SIDE = 32
 

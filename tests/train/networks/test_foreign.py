@@ -12,8 +12,8 @@ import pytest
 from keras import layers
 
 from edge.errors import DataError
-from train.networks.applications import leaves
 from train.networks.building import build, dropout_rate
+from train.networks.layers import leaves
 from train.runs import load_model
 
 

@@ -24,7 +24,8 @@ from tests.train.conftest import tiny_model
 from train.__main__ import main
 from train.datasets import Dataset
 from train.datasets.mapping import as_colour
-from train.evaluation.predict import predict_logits, softmax
+from train.evaluation.calibration import softmax
+from train.evaluation.predict import predict_logits
 from train.fitting.distill import load_teachers, supervision
 from train.networks import quantized
 from train.networks.building import build

@@ -6,7 +6,7 @@ import pytest
 from convert.lowering.emission import emit
 from convert.lowering.graph import Graph, Node
 from convert.lowering.parity import normalize
-from convert.quantization.temperature import fold_temperature
+from convert.lowering.temperature import fold_temperature
 from tests.convert.networks import lowered_network, pictures
 
 

@@ -13,7 +13,7 @@ from benchmarks.report import BEGIN, END
 from tests.benchmarks import handmade
 from tests.benchmarks.conftest import Write
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _benchmarks(*words: str | Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:

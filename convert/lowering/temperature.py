@@ -1,7 +1,6 @@
 """The fitted temperature folded into the last layer, so that every consumer of the file gets calibrated probabilities.
 
-It is fitted on the validation part after the lowering (``train.evaluation.calibration``) and folded in before any
-quantization.
+Fitted on the validation part after the lowering (``train.evaluation.calibration``), folded in before any quantization.
 """
 
 from __future__ import annotations
