@@ -140,15 +140,16 @@ def rounded(value: Any, digits: int = 6) -> Any:
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
-def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
+def read_json(path: str | os.PathLike[str], remedy: str, *, finite: bool = True) -> Any:
     """Return what a JSON file holds.
 
     Args:
         path: the file.
         remedy: what its user can do where it holds no JSON.
+        finite: refuse numbers that are not finite or that no float holds; without it, they are left to the caller.
 
     Raises:
-        DataError: it cannot be read, is no JSON, or has a number that is not finite or that no float holds.
+        DataError: it cannot be read, is no JSON, or has such a number.
     """
     try:
         values = parse_json(Path(path).read_text(encoding="utf-8"))
@@ -156,9 +157,11 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> Any:
         raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected a JSON record; got {error}; {remedy}") from error
-    place = not_finite(values)
+    place = not_finite(values) if finite else None
     if place is not None:
-        raise DataError(f"{path}: expected finite numbers; got another in {place}; {remedy}")
+        raise DataError(
+            f"{path}: expected a JSON record; got the number NaN, or none that a float holds, in {place}; {remedy}"
+        )
     return values
 
 

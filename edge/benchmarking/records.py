@@ -74,7 +74,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, no JSON, no record of schema 1, or lacks a field.
     """
-    record: dict[str, Any] = read_json(path, "run `fer-edge benchmark` again")
+    record: dict[str, Any] = read_json(path, "run `fer-edge benchmark` again", finite=False)
     _check(record, path)
     return record
 

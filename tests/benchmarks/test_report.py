@@ -58,11 +58,12 @@ def test_a_damaged_conversion_report_is_named(write: Write) -> None:
         _table(write(report))
 
 
-def test_a_number_too_long_for_a_float_is_named(write: Write) -> None:
-    for record in (handmade.latency("float32", 6.0), handmade.conversion("qat-int8")):
-        record["size_bytes"] = 10**400
-        with pytest.raises(DataError, match=r"\.json: expected finite numbers; got another in size_bytes; "):
-            _table(write(record))
+@pytest.mark.parametrize("kind", ["latency", "conversion"])
+def test_a_number_too_long_for_a_float_is_named(kind: str, write: Write) -> None:
+    record = handmade.latency("float32", 6.0) if kind == "latency" else handmade.conversion("qat-int8")
+    record["size_bytes"] = 10**400
+    with pytest.raises(DataError, match=r"\.json: expected (finite numbers|a JSON record); got .* in size_bytes; "):
+        _table(write(record))
 
 
 def test_a_name_cannot_break_the_markdown_table(write: Write) -> None:
