@@ -153,11 +153,11 @@ def read_json(path: str | os.PathLike[str], remedy: str, *, finite: bool = True)
     """
     try:
         values = parse_json(Path(path).read_text(encoding="utf-8"))
+        place = not_finite(values) if finite else None
     except OSError as error:
         raise DataError(f"{path}: expected a record; got {error.strerror}; check the path") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected a JSON record; got {error}; {remedy}") from error
-    place = not_finite(values) if finite else None
     if place is not None:
         raise DataError(
             f"{path}: expected a JSON record; got the number NaN, or none that a float holds, in {place}; {remedy}"
